@@ -50,3 +50,97 @@ class Measurement(Record):
     output_difference: str | None = Field(None, description="what differs and by how much, where outputs are not equal")
     environment: dict[str, str] = Field(default_factory=dict)
     seconds: float = Field(description="wall time that this measurement took on the host")
+
+
+class Metric(Record):
+    """The task's metric: its name, and in which direction it is better."""
+
+    name: str
+    higher_is_better: bool = True
+
+    def drop(self, source: float, value: float) -> float:
+        """How much worse `value` is than `source`, in the metric's own unit; negative where it is better."""
+        return source - value if self.higher_is_better else value - source
+
+
+class Accuracy(Record):
+    """The task's metric on the test split: of the Keras model, of the .tflite on the host, of the .tflite on the device."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+    keras: float | None = Field(None, alias="float")
+    int8: float | None = None
+    device: float | None = None
+
+
+class LayerAudit(Record):
+    """What the .tflite holds for one weight tensor."""
+
+    name: str
+    kind: str = Field(description="operator that reads the tensor, for example CONV_2D")
+    dtype: str
+    shape: tuple[int, ...]
+    sparsity: float = Field(description="share of weights that are exactly zero in real value")
+    codes: int = Field(description="distinct codes in the tensor")
+    codes_per_channel: int = Field(description="the largest number of distinct codes in one output channel")
+    zeros_promised: int | None = Field(None, description="weights that an ancestor set to zero; None where none promised")
+    zeros_added: int | None = Field(None, description="further zeros that rounding made")
+    codes_promised: int | None = None
+    codes_scope: Literal["channel", "tensor"] | None = None
+    constraint: str | None = Field(None, description="the Keras kernel whose promise was checked here")
+
+
+class Audit(Record):
+    """A .tflite as its own bytes tell it."""
+
+    sha256: str
+    size_bytes: int
+    gz_bytes: int
+    sparsity: float = Field(description="zeros over all weights of weight tensors")
+    max_codes: int = Field(description="most distinct codes over clustered tensors; over all where none is clustered")
+    layers: tuple[LayerAudit, ...]
+    unproven: tuple[str, ...] = Field((), description="constrained kernels that the file holds in a form not checked")
+
+
+NodeStatus = Literal["waiting", "trained", "met", "missed", "inconclusive", "unstable", "built", "skipped", "failed"]
+
+
+class Node(Record):
+    """One node of the deployment tree as `result.json` shows it. `trained` is an inner node, `built` a leaf not judged."""
+
+    path: str
+    status: NodeStatus
+    reason: str = ""
+    accuracy: Accuracy = Accuracy()
+    size_bytes: int | None = None
+    gz_bytes: int | None = None
+    sparsity: float | None = None
+    max_codes: int | None = None
+    latency_ms: Latency | None = None
+    interval_ms: tuple[float, float] | None = None
+    instructions: int | None = None
+    npu: dict[str, float | int | str | list[str] | None] | None = None
+    evidence: Evidence | None = None
+    seconds: float | None = Field(None, description="wall time spent on the node when it was built")
+    artifact: str | None = None
+
+
+class Result(Record):
+    """What one run of the deployment tree found: the document that `--json` prints and `result.json` holds."""
+
+    schema_version: int = SCHEMA_VERSION
+    armopt_version: str
+    device: str
+    runner: RunnerName
+    evidence: Evidence
+    model: str
+    data: str
+    metric: Metric
+    source_accuracy: float | None = Field(description="the metric of the model as given, on the test split")
+    target: dict[str, float | int | str | None]
+    verdict: VerdictName | None
+    reason: str
+    chosen: str | None
+    nodes: tuple[Node, ...]
+    out: str | None = Field(description="folder with model.tflite, result.json and run_model.py")
+    seconds: float

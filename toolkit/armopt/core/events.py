@@ -1,0 +1,70 @@
+"""What a long run tells while it works. Listeners are plain callables; the console is one of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from armopt.core.records import Node, Result
+
+
+@dataclass(frozen=True)
+class RunStarted:
+    """The tree is known: all node paths, the device and how it is reached."""
+
+    paths: tuple[str, ...]
+    leaves: tuple[str, ...]
+    device: str
+    runner: str
+    evidence: str
+    target: str
+
+
+@dataclass(frozen=True)
+class NodeStarted:
+    """Work on a node begins; `work` says what, for example 'training, 50% zeros'."""
+
+    path: str
+    work: str
+
+
+@dataclass(frozen=True)
+class TrainingStep:
+    """One optimizer step of `steps` in all was done on the node."""
+
+    path: str
+    step: int
+    steps: int
+    epoch: int
+    epochs: int
+    loss: float
+
+
+@dataclass(frozen=True)
+class NodeFinished:
+    """A node was built, judged, skipped or failed; `cached` where the store already had it."""
+
+    node: Node
+    cached: bool
+
+
+@dataclass(frozen=True)
+class Note:
+    """A sentence the user should see: a fallback, an assumption, a set-up step."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class RunFinished:
+    """The verdict stands."""
+
+    result: Result
+
+
+Event = RunStarted | NodeStarted | TrainingStep | NodeFinished | Note | RunFinished
+Listener = Callable[[Event], None]
+
+
+def silent(event: Event) -> None:
+    """Listener that ignores everything."""

@@ -1,0 +1,143 @@
+"""The gate: observed figures against a target. Pure; says met, missed or inconclusive for each limit and why."""
+
+from __future__ import annotations
+
+from armopt.core.records import Latency, Metric, Record, VerdictName
+from armopt.core.target import Target
+
+# From the weakest to the strongest: functional runs prove that a model runs, a board proves how fast.
+EVIDENCE_ORDER = ("functional", "estimated", "modelled", "measured")
+
+
+class Observed(Record):
+    """The figures of one leaf that a target can speak of; None where nothing was observed."""
+
+    metric: float | None = None
+    source_metric: float | None = None
+    gz_bytes: int | None = None
+    instructions: int | None = None
+    latency_ms: Latency | None = None
+    interval_ms: tuple[float, float] | None = None
+    evidence: str | None = None
+
+
+class Check(Record):
+    """One limit: its criterion (`latency`, `instructions`, `size` or `accuracy`), its verdict and the figures in words."""
+
+    criterion: str
+    verdict: VerdictName
+    reason: str
+
+
+class Judgement(Record):
+    """The verdict over all checks; None where the target asks for nothing."""
+
+    verdict: VerdictName | None
+    checks: tuple[Check, ...]
+
+    @property
+    def reason(self) -> str:
+        """The checks that decided, in words; all of them where everything was met."""
+        deciding = [check for check in self.checks if check.verdict == self.verdict]
+        return "; ".join(check.reason for check in deciding)
+
+    @property
+    def missed(self) -> frozenset[str]:
+        """Criteria whose limit was missed."""
+        return frozenset(check.criterion for check in self.checks if check.verdict == "missed")
+
+
+def judge(target: Target, observed: Observed, metric: Metric) -> Judgement:
+    """Hold a leaf's figures against the target.
+
+    One missed limit misses the target, else one inconclusive limit leaves it inconclusive.
+    """
+    checks = [
+        check
+        for check in (
+            _latency(target, observed),
+            _instructions(target, observed),
+            _size(target, observed),
+            _accuracy(target, observed, metric),
+            _drop(target, observed, metric),
+        )
+        if check is not None
+    ]
+    verdicts = {check.verdict for check in checks}
+    for verdict in ("missed", "unstable", "inconclusive", "met"):
+        if verdict in verdicts:
+            return Judgement(verdict=verdict, checks=tuple(checks))  # type: ignore[arg-type]
+    return Judgement(verdict=None, checks=())
+
+
+def _latency(target: Target, observed: Observed) -> Check | None:
+    limit = target.max_latency_ms
+    if limit is None:
+        return None
+    asked = f"{limit:g} ms at {target.percentile}"
+    if target.evidence is not None and _weaker(observed.evidence, target.evidence):
+        return _check("latency", "inconclusive", f"latency is {observed.evidence or 'unknown'}, the target demands "
+                      f"{target.evidence}")  # fmt: skip
+    if observed.evidence == "functional" or observed.latency_ms is None or observed.interval_ms is None:
+        return _check("latency", "inconclusive", f"no latency was observed to hold against {asked}")
+    if observed.evidence != "measured" and target.percentile != "p50":
+        return _check("latency", "inconclusive", f"a {observed.evidence} latency says nothing of {target.percentile}")
+    low, high = observed.interval_ms
+    figure = f"latency {observed.latency_ms.p50:.3g} ms ({low:.3g} to {high:.3g}, {observed.evidence})"
+    if high <= limit:
+        return _check("latency", "met", f"{figure} within {asked}")
+    if low > limit:
+        return _check("latency", "missed", f"{figure} over {asked}")
+    return _check("latency", "inconclusive", f"{figure} straddles {asked}")
+
+
+def _weaker(have: str | None, want: str) -> bool:
+    return have not in EVIDENCE_ORDER or EVIDENCE_ORDER.index(have) < EVIDENCE_ORDER.index(want)
+
+
+def _instructions(target: Target, observed: Observed) -> Check | None:
+    limit, count = target.max_instructions, observed.instructions
+    if limit is None:
+        return None
+    if count is None:
+        return _check("instructions", "inconclusive", "instructions were not counted")
+    return _bounded("instructions", count <= limit, f"{count:,} instructions", f"{limit:,}")
+
+
+def _size(target: Target, observed: Observed) -> Check | None:
+    limit, size = target.max_gz_bytes, observed.gz_bytes
+    if limit is None:
+        return None
+    if size is None:
+        return _check("size", "inconclusive", "the size is not known")
+    return _bounded("size", size <= limit, f"{size:,} bytes (gzip)", f"{limit:,}")
+
+
+def _accuracy(target: Target, observed: Observed, metric: Metric) -> Check | None:
+    limit, value = target.min_accuracy, observed.metric
+    if limit is None:
+        return None
+    if value is None:
+        return _check("accuracy", "inconclusive", f"{metric.name} was not scored")
+    kept = value >= limit if metric.higher_is_better else value <= limit
+    return _bounded("accuracy", kept, f"{metric.name} {value:.4g}", f"{limit:.4g}", metric.higher_is_better)
+
+
+def _drop(target: Target, observed: Observed, metric: Metric) -> Check | None:
+    limit, value, source = target.max_drop, observed.metric, observed.source_metric
+    if limit is None:
+        return None
+    if value is None or source is None:
+        return _check("accuracy", "inconclusive", f"{metric.name} was not scored")
+    drop = metric.drop(source, value)
+    # A drop is a difference of two means: 1e-9 takes up its rounding, so that a drop of exactly the limit is met.
+    return _bounded("accuracy", drop <= limit + 1e-9, f"{metric.name} drops by {drop:.4f}", f"{limit:g}")
+
+
+def _bounded(criterion: str, kept: bool, figure: str, limit: str, floor: bool = False) -> Check:
+    word = ("at least" if kept else "below") if floor else ("within" if kept else "over")
+    return _check(criterion, "met" if kept else "missed", f"{figure} {word} {limit}")
+
+
+def _check(criterion: str, verdict: VerdictName, reason: str) -> Check:
+    return Check(criterion=criterion, verdict=verdict, reason=reason)

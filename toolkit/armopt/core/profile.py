@@ -1,0 +1,48 @@
+"""An optimisation profile: the tree, and the strength of each stage."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from armopt.core.records import Record
+
+
+class StageSettings(Record):
+    """How hard one stage works. Keys that a stage does not use are ignored by it."""
+
+    sparsity: float = Field(0.5, gt=0, lt=1, description="share of each pruned kernel that becomes zero")
+    schedule: Literal["polynomial", "constant"] = "polynomial"
+    clusters: int = Field(16, ge=2, le=256, description="distinct values a clustered kernel may hold, zero included")
+    epochs: int = Field(2, ge=0, le=10_000)
+    learning_rate: float = Field(1e-4, gt=0, description="of Adam")
+    batch_size: int = Field(100, ge=1)
+    seed: int = Field(1, ge=0, lt=2**32)
+    depthwise: bool = Field(False, description="prune and cluster depthwise kernels too")
+    spare: tuple[str, ...] = Field((), description="shell-style patterns of layer names to leave alone")
+
+
+class ExportSettings(Record):
+    """How leaves are written."""
+
+    float_io: bool = Field(False, description="float32 inputs and outputs instead of int8")
+    calibration_samples: int = Field(200, ge=1, description="training samples that set the activation ranges")
+
+
+class Profile(Record):
+    """A tree with its strengths: settings common to all stages, then per stage, then per node, the later winning."""
+
+    name: str
+    title: str = ""
+    tree: tuple[str, ...] = Field(description="node paths, for example 'prune/cluster/pcqat'")
+    common: dict[str, object] = Field(default_factory=dict)
+    stages: dict[str, dict[str, object]] = Field(default_factory=dict)
+    nodes: dict[str, dict[str, object]] = Field(default_factory=dict)
+    export: ExportSettings = ExportSettings()
+
+    def settings_of(self, path: str, overrides: dict[str, object] | None = None) -> StageSettings:
+        """Settings of the stage that makes the node at `path`; `overrides` (from flags) win over everything."""
+        stage = path.rsplit("/", 1)[-1]
+        merged = {**self.common, **self.stages.get(stage, {}), **self.nodes.get(path, {}), **(overrides or {})}
+        return StageSettings.model_validate(merged)

@@ -1,0 +1,77 @@
+"""The deployment tree as data: nodes named by their path, `prune/cluster/pcqat`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from armopt.core.errors import UsageError
+
+ROOT = "float"
+
+
+def stage_of(path: str) -> str:
+    """Name of the stage that makes the node: the last part of its path."""
+    return path.rsplit("/", 1)[-1]
+
+
+def parent_of(path: str) -> str:
+    """Path of the node's parent; the root's children have `float`."""
+    return path.rsplit("/", 1)[0] if "/" in path else ROOT
+
+
+def ancestors_of(path: str) -> tuple[str, ...]:
+    """Paths from the root's child down to the node's parent."""
+    parts = path.split("/")
+    return tuple("/".join(parts[:depth]) for depth in range(1, len(parts)))
+
+
+class Tree:
+    """The nodes of one run, the root `float` first, parents before children.
+
+    Args:
+        paths: node paths without the root, in any order.
+        leaf_stages: stages whose result is a .tflite.
+
+    Raises:
+        UsageError: a node without its parent, twice the same node, a child below a leaf, or no leaf at all.
+    """
+
+    def __init__(self, paths: Iterable[str], leaf_stages: Iterable[str]) -> None:
+        given = list(paths)
+        self._leaf_stages = frozenset(leaf_stages)
+        if len(set(given)) != len(given):
+            raise UsageError("the tree names a node twice", "list every path once")
+        for path in given:
+            parent = parent_of(path)
+            if parent != ROOT and parent not in given:
+                raise UsageError(f"the tree has '{path}' without its parent '{parent}'", f"add '{parent}'")
+            if parent != ROOT and self.is_leaf(parent):
+                raise UsageError(f"'{path}' stands below '{parent}', which is already quantized", "quantize last")
+        if not any(self.is_leaf(path) for path in given):
+            raise UsageError("the tree has no quantizing leaf", "add for example 'ptq'")
+        self.paths: tuple[str, ...] = (ROOT, *sorted(given, key=lambda path: (path.count("/"), given.index(path))))
+
+    def is_leaf(self, path: str) -> bool:
+        """True where the node is a deployable .tflite."""
+        return stage_of(path) in self._leaf_stages
+
+    def children_of(self, path: str) -> tuple[str, ...]:
+        """Paths of the nodes made from this one."""
+        return tuple(node for node in self.paths if node != ROOT and parent_of(node) == path)
+
+    @property
+    def leaves(self) -> tuple[str, ...]:
+        """Paths of the leaves, level by level in the profile's order."""
+        return tuple(path for path in self.paths if self.is_leaf(path))
+
+    def cheapest_first(self, trains: frozenset[str]) -> Iterator[str]:
+        """Leaves level by level; within a level those with fewer trained stages on their path first.
+
+        Args:
+            trains: stages that train; all others cost next to nothing.
+        """
+        def cost(path: str) -> tuple[int, int, int]:
+            parts = path.split("/")
+            return len(parts), sum(part in trains for part in parts), self.paths.index(path)
+
+        return iter(sorted(self.leaves, key=cost))
