@@ -1,0 +1,1 @@
+"""Keras -> Keras -> .tflite, and what the file proves."""

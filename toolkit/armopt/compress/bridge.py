@@ -1,0 +1,288 @@
+"""Rebuilds a Keras 3 model in Keras 2 (tf-keras): the graph is walked, each layer made from its configuration."""
+
+from __future__ import annotations
+
+import inspect
+from pathlib import Path
+from typing import Any
+
+from armopt.compress.backend import keras as keras2
+from armopt.compress.backend import tf
+from armopt.core.errors import ModelError
+
+# Configuration keys that Keras 3 renamed.
+_RENAMED = {
+    "LeakyReLU": {"negative_slope": "alpha"},
+    "InputLayer": {"batch_shape": "batch_input_shape"},
+}
+_BASE_KEYS = frozenset({"name", "trainable", "dtype"})
+
+
+class _Untracked:
+    """Holds a Keras 3 object without Keras 2 tracking it as a sublayer."""
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+
+class Keras3Layer(keras2.layers.Layer):  # type: ignore[misc]
+    """A Keras 3 layer that Keras 2 does not know, run as it is inside a Keras 2 model.
+
+    Its variables are tf.Variables underneath, so they train, save and export like any other.
+    """
+
+    def __init__(self, layer: Any, **kwargs: Any) -> None:
+        super().__init__(name=kwargs.pop("name", layer.name), **kwargs)
+        self._held = _Untracked(layer)
+        self._trainable_weights = [variable.value for variable in layer.trainable_variables]
+        self._non_trainable_weights = [variable.value for variable in layer.non_trainable_variables]
+
+    @property
+    def wrapped(self) -> Any:
+        """The Keras 3 layer."""
+        return self._held.value
+
+    def call(self, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+        """Call the wrapped layer."""
+        accepted = inspect.signature(self.wrapped.call).parameters
+        if "training" not in accepted:
+            kwargs.pop("training", None)
+        return self.wrapped(inputs, *args, **kwargs)
+
+    def get_config(self) -> dict[str, Any]:
+        """Configuration that makes an equal layer with fresh weights."""
+        return {"layer": self.wrapped, "name": self.name}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Keras3Layer:
+        """A layer of its own with the same configuration; built like the original, weights to be set by the caller."""
+        original = config["layer"]
+        fresh = type(original).from_config(original.get_config())
+        fresh.build_from_config(original.get_build_config() or {})
+        return cls(fresh, name=config["name"])
+
+
+def bridge_model(source: Any, objects: dict[str, Any], trust_model: bool) -> Any:
+    """The Keras 2 twin of a Keras 3 model, with equal weights.
+
+    Args:
+        source: path of a Keras 3 file, or a Keras 3 model.
+        objects: the user's own layers and functions by name.
+        trust_model: allow Lambda layers.
+
+    Raises:
+        ModelError: a layer that has no twin, by name.
+    """
+    import keras as keras3
+
+    if isinstance(source, (str, Path)):
+        with keras3.saving.custom_object_scope(objects):
+            try:
+                model3 = keras3.saving.load_model(source, safe_mode=not trust_model)
+            except (TypeError, ValueError):
+                model3 = keras3.saving.load_model(source, safe_mode=not trust_model, compile=False)
+    else:
+        model3 = source
+    made: dict[int, tuple[Any, Any]] = {}
+    model2 = _rebuild(model3, made)
+    for layer3, layer2 in made.values():
+        _copy_weights(layer3, layer2)
+    _check_outputs(model3, model2)
+    _compile_alike(model3, model2)
+    return model2
+
+
+def _rebuild(model3: Any, made: dict[int, tuple[Any, Any]]) -> Any:
+    import keras as keras3
+
+    if isinstance(model3, keras3.Sequential):
+        graph = getattr(model3, "_functional", None)
+        if graph is None:
+            raise ModelError(f"Sequential model '{model3.name}' has no known input shape", "build it before saving")
+    elif isinstance(model3, keras3.models.Functional if hasattr(keras3.models, "Functional") else keras3.Model) and hasattr(
+        model3, "_nodes_by_depth"
+    ):
+        graph = model3
+    else:
+        raise ModelError(f"'{model3.name}' is a subclassed Keras 3 model, which can't be bridged to Keras 2",
+                         "write it with the functional API, or with tf-keras")  # fmt: skip
+    tensors: dict[int, Any] = {}
+    for tensor in graph.inputs:
+        shape = tuple(tensor.shape)
+        tensors[id(tensor)] = keras2.Input(batch_shape=shape, dtype=str(tensor.dtype), name=_input_name(tensor))
+    for depth in sorted(graph._nodes_by_depth, reverse=True):
+        for node in graph._nodes_by_depth[depth]:
+            if node.is_input:
+                continue
+            _call_node(node, tensors, made)
+    inputs = [tensors[id(tensor)] for tensor in graph.inputs]
+    outputs = [tensors[id(tensor)] for tensor in graph.outputs]
+    return keras2.Model(inputs if len(inputs) > 1 else inputs[0], outputs if len(outputs) > 1 else outputs[0], name=model3.name)
+
+
+def _input_name(tensor: Any) -> str:
+    return str(tensor._keras_history.operation.name)
+
+
+def _call_node(node: Any, tensors: dict[int, Any], made: dict[int, tuple[Any, Any]]) -> None:
+    args, kwargs = _mapped(node.arguments.args, tensors), _mapped(node.arguments.kwargs, tensors)
+    operation = node.operation
+    if type(operation).__module__.startswith("keras.src.ops"):
+        result = _call_operation(operation, args, kwargs)
+    else:
+        if id(operation) not in made:
+            made[id(operation)] = (operation, _twin(operation, made))
+        kwargs = {key: value for key, value in kwargs.items() if value is not None}
+        result = made[id(operation)][1](*args, **kwargs)
+    outputs = result if isinstance(result, (list, tuple)) else [result]
+    for tensor3, tensor2 in zip(node.output_tensors, outputs, strict=False):
+        tensors[id(tensor3)] = tensor2
+
+
+def _mapped(value: Any, tensors: dict[int, Any]) -> Any:
+    if id(value) in tensors:
+        return tensors[id(value)]
+    if isinstance(value, (list, tuple)):
+        return type(value)(_mapped(part, tensors) for part in value)
+    if isinstance(value, dict):
+        return {key: _mapped(part, tensors) for key, part in value.items()}
+    return value
+
+
+_OPERATIONS = {"Add": tf.add, "Subtract": tf.subtract, "Multiply": tf.multiply, "TrueDivide": tf.divide,
+               "Divide": tf.divide, "Relu": tf.nn.relu, "Sigmoid": tf.sigmoid, "Tanh": tf.tanh, "Softmax": tf.nn.softmax,
+               "Exp": tf.exp, "Log": tf.math.log, "Sqrt": tf.sqrt, "Square": tf.square, "Absolute": tf.abs,
+               "Negative": tf.negative, "Maximum": tf.maximum, "Minimum": tf.minimum, "Matmul": tf.matmul}  # fmt: skip
+
+
+def _call_operation(operation: Any, args: Any, kwargs: Any) -> Any:
+    """`keras.ops` calls and operators on symbolic tensors."""
+    name = type(operation).__name__
+    if name in _OPERATIONS:
+        return _OPERATIONS[name](*args, **kwargs)
+    if name == "Reshape":
+        return tf.reshape(args[0], [-1 if size is None else size for size in operation.newshape])
+    if name == "Concatenate":
+        return tf.concat(args[0], operation.axis)
+    if name == "Transpose":
+        return tf.transpose(args[0], operation.axes)
+    if name == "Mean":
+        return tf.reduce_mean(args[0], operation.axis, operation.keepdims)
+    raise ModelError(f"operation '{operation.name}' (keras.ops {name}) can't be bridged to Keras 2", "use a layer for it")
+
+
+def _twin(layer3: Any, made: dict[int, tuple[Any, Any]]) -> Any:
+    import keras as keras3
+
+    if isinstance(layer3, keras3.Model):
+        # The inner layers carry the weights; the nested model itself is not in `made` under a weight-bearing pair.
+        return _rebuild(layer3, made)
+    name = type(layer3).__name__
+    kind = getattr(keras2.layers, name, None)
+    if not type(layer3).__module__.startswith("keras.") or kind is None:
+        return Keras3Layer(layer3)
+    try:
+        return kind.from_config(_config(layer3.get_config(), name, kind))
+    except (TypeError, ValueError, AttributeError, KeyError) as error:
+        raise ModelError(f"layer '{layer3.name}' ({name}) can't be bridged to Keras 2: {str(error).splitlines()[0][:120]}",
+                         "replace the layer, or build the model with tf-keras") from error  # fmt: skip
+
+
+def _config(config: dict[str, Any], name: str, kind: Any) -> dict[str, Any]:
+    renamed = {_RENAMED.get(name, {}).get(key, key): value for key, value in config.items()}
+    accepted = set(_BASE_KEYS)
+    for base in kind.__mro__:
+        if "__init__" in vars(base):
+            accepted |= set(inspect.signature(base.__init__).parameters)
+    return {key: _plain(value) for key, value in renamed.items() if key in accepted}
+
+
+def _plain(value: Any) -> Any:
+    """Serialized parts in the words of Keras 2: dtype policies are names there, inner layers have their own keys."""
+    if isinstance(value, dict) and value.get("class_name") == "DTypePolicy":
+        return value["config"]["name"]
+    if isinstance(value, dict) and value.get("module") == "keras.layers":
+        kind = getattr(keras2.layers, value["class_name"], None)
+        if kind is not None:
+            return {"class_name": value["class_name"], "config": _config(value["config"], value["class_name"], kind)}
+    if isinstance(value, dict) and {"module", "class_name", "config"} <= set(value):
+        return {"class_name": value["class_name"], "config": {k: _plain(v) for k, v in value["config"].items()}}
+    if isinstance(value, dict):
+        return {key: _plain(part) for key, part in value.items()}
+    return value
+
+
+def _copy_weights(layer3: Any, layer2: Any) -> None:
+    import keras as keras3
+
+    if isinstance(layer3, keras3.Model) or isinstance(layer2, Keras3Layer):
+        return
+    values = [weight.numpy() for weight in layer3.weights]
+    if [value.shape for value in values] != [tuple(weight.shape) for weight in layer2.weights]:
+        raise ModelError(f"layer '{layer3.name}' ({type(layer3).__name__}) has other weights in Keras 2 than in Keras 3",
+                         "replace the layer, or build the model with tf-keras")  # fmt: skip
+    layer2.set_weights(values)
+
+
+# Largest difference allowed between the two, relative to the largest output.
+TOLERANCE = 1e-4
+
+
+def outputs_differ(model3: Any, model2: Any, x: Any) -> float:
+    """Largest difference of the two models' outputs on inputs `x`, relative to the largest output (at least 1)."""
+    import numpy as np
+
+    first = tf.nest.flatten(model3(x, training=False))
+    second = tf.nest.flatten(model2(x, training=False))
+    worst = 0.0
+    for a, b in zip(first, second, strict=True):
+        reference = np.asarray(a)
+        worst = max(worst, float(np.max(np.abs(reference - np.asarray(b))) / max(1.0, float(np.max(np.abs(reference))))))
+    return worst
+
+
+def _check_outputs(model3: Any, model2: Any) -> None:
+    """A first check on random inputs; `flow` repeats it on the user's samples through `model2.keras3_twin`."""
+    import numpy as np
+
+    random = np.random.default_rng(1)
+    x = []
+    for tensor in model2.inputs:
+        shape = [size if size is not None else (2 if axis == 0 else 8) for axis, size in enumerate(tensor.shape)]
+        values = random.integers(0, 2, shape) if tensor.dtype.is_integer else random.normal(size=shape)
+        x.append(tf.constant(values.astype(tensor.dtype.as_numpy_dtype)))
+    check_bridge(model3, model2, x if len(x) > 1 else x[0])
+    model2.keras3_twin = _Untracked(model3)
+
+
+def check_bridge(model3: Any, model2: Any, x: Any) -> None:
+    """Demand that both models say the same on `x`.
+
+    Raises:
+        ModelError: the outputs differ by more than `TOLERANCE`.
+    """
+    worst = outputs_differ(model3, model2, x)
+    if not worst <= TOLERANCE:
+        raise ModelError(f"the model says something else in Keras 2 than in Keras 3 (outputs differ by {worst:.2g})",
+                         "build the model with tf-keras, and report the layer types in it")  # fmt: skip
+
+
+def _compile_alike(model3: Any, model2: Any) -> None:
+    """Carry loss and metrics over where Keras 2 knows them by name; else the task is inferred as for any other model."""
+    config = (model3.get_compile_config() if getattr(model3, "compiled", False) else None) or {}
+    loss, metrics = config.get("loss"), config.get("metrics")
+    try:
+        loss2 = _loss_or_metric(loss, keras2.losses)
+        metrics2 = [_loss_or_metric(metric, keras2.metrics) for metric in metrics or [] if isinstance(metric, (str, dict))]
+    except (AttributeError, TypeError, KeyError):
+        return
+    if loss2 is not None:
+        model2.compile(loss=loss2, metrics=metrics2)
+
+
+def _loss_or_metric(value: Any, room: Any) -> Any:
+    if isinstance(value, dict):
+        kind = getattr(room, value["class_name"])
+        accepted = inspect.signature(kind.__init__).parameters
+        return kind(**{key: part for key, part in value["config"].items() if key in accepted and key not in ("dtype", "reduction")})
+    return value

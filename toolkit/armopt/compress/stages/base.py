@@ -1,0 +1,59 @@
+"""What a stage is given and what it returns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from armopt.compress.constraints import Constraints
+from armopt.compress.data import Data
+from armopt.compress.task import Task
+from armopt.compress.training import OnStep
+from armopt.core.profile import StageSettings
+
+
+@dataclass(frozen=True, eq=False)
+class Workpiece:
+    """A model on its way down the tree.
+
+    Attributes:
+        model: tf-keras model; a stage must not change it, only copies of it.
+        constraints: what all ancestors promised about its kernels.
+        notes: what the stage could not do as asked, in sentences.
+    """
+
+    model: Any
+    constraints: Constraints
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class Context:
+    """What a stage works with: data, task, strengths, and whom to tell about progress."""
+
+    data: Data
+    task: Task
+    settings: StageSettings
+    on_step: OnStep
+
+
+class Stage(Protocol):
+    """A module with these names is a stage.
+
+    Attributes:
+        TRAINS: True where the stage fine-tunes.
+        LEAF: True where its result is exported as a deployable .tflite.
+    """
+
+    TRAINS: bool
+    LEAF: bool
+
+    @staticmethod
+    def describe(settings: StageSettings) -> str:
+        """The work in a few words, for example 'prune to 50% zeros'."""
+        ...
+
+    @staticmethod
+    def apply(piece: Workpiece, context: Context) -> Workpiece:
+        """A new workpiece: the source model untouched, its promises kept, the stage's own added."""
+        ...

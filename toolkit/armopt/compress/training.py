@@ -1,0 +1,76 @@
+"""Fine-tunes a model under its constraints, and tells how far it is."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from armopt.compress.backend import keras
+from armopt.compress.data import Split
+from armopt.compress.models import fixed_batch
+from armopt.compress.projection import ConstraintsCallback
+from armopt.compress.task import Task
+from armopt.core.errors import ModelError
+from armopt.core.profile import StageSettings
+
+OnStep = Callable[[int, int, int, int, float], None]
+"""(step, steps, epoch, epochs, loss), called after each optimizer step."""
+
+
+def fine_tune(
+    model: Any,
+    train: Split,
+    task: Task,
+    settings: StageSettings,
+    keeping: ConstraintsCallback,
+    on_step: OnStep,
+    callbacks: tuple[Any, ...] = (),
+) -> None:
+    """Train `model` in place with Adam at a constant rate, every step followed by the projection of `keeping`.
+
+    Args:
+        model: the stage's own copy.
+        train: training samples.
+        task: loss.
+        settings: epochs, learning rate, batch size, seed.
+        keeping: holds the constraints.
+        on_step: progress.
+        callbacks: further Keras callbacks, such as a pruning schedule; run before the progress.
+
+    Raises:
+        ModelError: the loss became NaN or infinite.
+    """
+    keras.utils.set_random_seed(settings.seed)
+    model.compile(keras.optimizers.Adam(settings.learning_rate), task.loss)
+    batch = fixed_batch(model) or min(settings.batch_size, len(train))
+    if fixed_batch(model):
+        train = train.take(slice(0, len(train) // batch * batch))
+    x, y = (part if len(part) > 1 else part[0] for part in (list(train.x), list(train.y)))
+    steps = steps_per_epoch(len(train), batch)
+    progress = _Progress(on_step, steps, settings.epochs)
+    model.fit(x, y, batch_size=batch, epochs=settings.epochs, verbose=0, callbacks=[keeping, *callbacks, progress])
+
+
+def steps_per_epoch(samples: int, batch: int) -> int:
+    """Optimizer steps of one epoch, the last batch possibly smaller."""
+    return math.ceil(samples / batch)
+
+
+class _Progress(keras.callbacks.Callback):  # type: ignore[misc]
+    def __init__(self, on_step: OnStep, steps: int, epochs: int) -> None:
+        super().__init__()
+        self._on_step, self._steps, self._epochs = on_step, steps, epochs
+        self._epoch = 0
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        self._epoch = epoch
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        loss = float((logs or {}).get("loss", float("nan")))
+        if not np.isfinite(loss):
+            raise ModelError(f"training diverged: the loss is {loss}", "lower the learning rate in the profile")
+        step = self._epoch * self._steps + batch + 1
+        self._on_step(step, self._steps * self._epochs, self._epoch + 1, self._epochs, loss)
