@@ -1,0 +1,49 @@
+"""Finds board kinds by name: `devices/NAME.toml` joined with the `devices/cores/CORE.toml` that it names."""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+
+from armopt.catalog.search_path import list_data
+from armopt.catalog.toml_record import read_toml_record
+from armopt.core.device import BoardFile, BoardKind, CoreKind
+from armopt.core.errors import UsageError
+
+
+def list_devices() -> list[str]:
+    """Names of all known board kinds, sorted."""
+    return list(list_data("devices"))
+
+
+def find_device(name: str) -> BoardKind:
+    """The board kind called `name`, or described by the TOML file at that path.
+
+    Raises:
+        UsageError: no such board kind, or its file or its core's file is wrong.
+    """
+    if name.endswith(".toml") and Path(name).is_file():
+        return _load(Path(name))
+    known = list_data("devices")
+    if name not in known:
+        close = difflib.get_close_matches(name, known, n=1)
+        hint = f"did you mean {close[0]}? known: " if close else "known: "
+        raise UsageError(f"unknown device {name!r}", hint + ", ".join(known))
+    return _load(known[name])
+
+
+def find_core(name: str) -> CoreKind:
+    """The core called `name`. Raises UsageError where it is unknown or its file is wrong."""
+    cores = list_data("devices/cores")
+    if name not in cores:
+        raise UsageError(f"unknown core {name!r}", "known: " + ", ".join(cores))
+    return read_toml_record(cores[name], CoreKind)
+
+
+def _load(path: Path) -> BoardKind:
+    board = read_toml_record(path, BoardFile)
+    try:
+        core = find_core(board.cpu.core)
+    except UsageError as error:
+        raise UsageError(f"{path}: cpu.core: {error.what}", error.mend) from error
+    return BoardKind(**{field: getattr(board, field) for field in BoardFile.model_fields}, core=core)

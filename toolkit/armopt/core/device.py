@@ -1,0 +1,136 @@
+"""A kind of board: what `devices/NAME.toml` and the core file it names say about it. Each figure carries its source."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from armopt.core.instructions import CLASS_INDEX
+from armopt.core.records import Record
+
+EmulatorCpu = Literal["cortex-a35", "cortex-a53", "cortex-a57", "cortex-a72", "cortex-a76", "neoverse-n1", "max"]
+
+
+class Cpu(Record):
+    """The CPU cluster that runs the model."""
+
+    core: str = Field(description="name of the core file, for example 'cortex-a72'")
+    cores: int = Field(gt=0)
+    freq_mhz: int = Field(gt=0)
+    variant: int = Field(ge=0, description="n of rnpm, as /proc/cpuinfo shows it")
+    revision: int = Field(ge=0)
+    features: tuple[str, ...] = Field(description="'Features' of /proc/cpuinfo: kernels are chosen by them")
+    source: str
+
+
+class Caches(Record):
+    """Data caches as one core sees them."""
+
+    l1d_kib: int = Field(gt=0)
+    l1d_ways: int = Field(gt=0)
+    l2_kib: int = Field(gt=0)
+    l2_ways: int = Field(gt=0)
+    l2_shared: bool
+    l3_kib: int | None = None
+    source: str
+
+
+class Memory(Record):
+    """Main memory as one core sees it."""
+
+    copy_gb_s: float = Field(gt=0, description="memcpy rate in GB/s of data copied (each byte is read and written)")
+    latency_ns: float | None = None
+    source: str
+
+
+class Runtime(Record):
+    """The inference runtime that figures of this board are for."""
+
+    name: str
+    version: str
+    threads: int = Field(1, gt=0)
+
+
+class Emulator(Record):
+    """Which of QEMU's CPUs stands for the core."""
+
+    cpu: EmulatorCpu
+    exact: bool = Field(description="false where it is only the nearest of the CPUs that QEMU 7.2 knows")
+    source: str
+
+
+class Calibration(Record):
+    """What turns a core's modelled cycles into milliseconds, and how far off that may be.
+
+    `coefficient` multiplies the modelled core cycles. `low` and `high` multiply the predicted p50: its interval.
+    """
+
+    coefficient: float = Field(gt=0)
+    low: float = Field(gt=0, le=1)
+    high: float = Field(ge=1)
+    source: str
+    interval_source: str
+
+
+class CoreKind(Record):
+    """A CPU core: identity, emulator CPU, timings (reciprocal throughput in cycles per instruction) and calibration."""
+
+    name: str
+    title: str
+    implementer: int
+    part: int
+    issue_width: float = Field(gt=0, description="instructions decoded per cycle")
+    shared_load_store: bool = Field(False, description="true where one pipe does loads and stores")
+    identity_source: str
+    cycles_source: str
+    cycles: dict[str, float]
+    emulator: Emulator
+    calibration: Calibration
+
+    @model_validator(mode="after")
+    def _every_class_is_timed(self) -> CoreKind:
+        unknown = sorted(set(self.cycles) - set(CLASS_INDEX))
+        missing = sorted(set(CLASS_INDEX) - set(self.cycles))
+        if unknown:
+            raise ValueError(f"cycles: unknown instruction class {unknown[0]!r}")
+        if missing:
+            raise ValueError(f"cycles: no figure for instruction class {missing[0]!r}")
+        if min(self.cycles.values()) < 0:
+            raise ValueError("cycles: a negative figure")
+        return self
+
+
+class BoardFile(Record):
+    """The content of `devices/NAME.toml`. `calibration` overrides the core's where the board has its own."""
+
+    name: str
+    title: str
+    family: Literal["cortex-a"]
+    isa: str = Field(description="architecture and its extensions, for example 'armv8.0-a'")
+    cpu: Cpu
+    caches: Caches
+    memory: Memory
+    runtime: Runtime
+    calibration: Calibration | None = None
+
+
+class BoardKind(BoardFile):
+    """A board file joined with the core that it names."""
+
+    core: CoreKind
+
+    @property
+    def fitted(self) -> Calibration:
+        """The calibration that holds for this board: its own, else its core's."""
+        return self.calibration or self.core.calibration
+
+    def cpuinfo(self) -> str:
+        """The text of /proc/cpuinfo on an arm64 kernel, as far as runtimes read it (one paragraph per core)."""
+        paragraph = (
+            "processor\t: {index}\nBogoMIPS\t: 108.00\n"
+            f"Features\t: {' '.join(self.cpu.features)}\nCPU implementer\t: {self.core.implementer:#04x}\n"
+            f"CPU architecture: 8\nCPU variant\t: {self.cpu.variant:#x}\nCPU part\t: {self.core.part:#05x}\n"
+            f"CPU revision\t: {self.cpu.revision}\n\n"
+        )
+        return "".join(paragraph.format(index=index) for index in range(self.cpu.cores))
