@@ -19,6 +19,7 @@ CLASS_UNIT: dict[str, Unit] = {
     "i8mm": "vector",  # smmla, ummla, usmmla (FEAT_I8MM)
     "vector_alu": "vector",
     "vector_shift": "vector",
+    "vector_shift_register": "vector",  # sshl, sqrshl and their kind: half the rate on a Cortex-A72
     "vector_narrow": "vector",  # narrowing and widening moves
     "vector_convert": "vector",
     "permute": "vector",

@@ -1,0 +1,128 @@
+"""The one file that runs where the model runs: a board, the emulated system or this machine.
+
+It needs Python 3.9, numpy and a runtime (ai_edge_litert or tflite_runtime), and nothing of armopt: it is copied as it
+is. Called as `python agent.py JOB.json`, with these keys in the job: `model`, `inputs` and `outputs` (paths; .npz with
+arrays `a0`, `a1`, ... whose first axis is the samples), `threads`, `warmups`, `mark` (true: marker system calls around
+the first sample's inference). It writes one JSON object a line: `loaded`, `progress`, `done` or `error`.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import resource
+import sys
+import time
+
+import numpy as np
+
+# Descriptors that no process has: the counting plugin watches for close() of them, the kernel answers EBADF.
+MARK_START, MARK_STOP, MARK_WARM = -770001, -770002, -770003
+
+
+def say(event, **values):
+    print(json.dumps({"event": event, **values}), flush=True)
+
+
+def load_runtime():
+    """The interpreter class with the name and version of its package."""
+    try:
+        import ai_edge_litert
+        from ai_edge_litert.interpreter import Interpreter
+
+        return Interpreter, "litert " + getattr(ai_edge_litert, "__version__", "unknown")
+    except ImportError:
+        import tflite_runtime
+        from tflite_runtime.interpreter import Interpreter
+
+        return Interpreter, "tflite-runtime " + getattr(tflite_runtime, "__version__", "unknown")
+
+
+def make_interpreter(interpreter_class, path, threads):
+    """An allocated interpreter whose dynamic dimensions are all 1."""
+    interpreter = interpreter_class(model_path=path, num_threads=threads)
+    for tensor in interpreter.get_input_details():
+        signature = [int(size) for size in tensor["shape_signature"]]
+        if -1 in signature:
+            interpreter.resize_tensor_input(tensor["index"], [1 if size == -1 else size for size in signature])
+    interpreter.allocate_tensors()
+    return interpreter
+
+
+def describe(tensor):
+    scale, zero_point = tensor["quantization"]
+    return {
+        "name": str(tensor["name"]),
+        "shape": [int(size) for size in tensor["shape"]],
+        "dtype": np.dtype(tensor["dtype"]).name,
+        "scale": float(scale),
+        "zero_point": int(zero_point),
+    }
+
+
+def check(arrays, details):
+    """What is wrong with the samples, or None."""
+    if len(arrays) != len(details):
+        return "the model has %d inputs, the samples %d arrays" % (len(details), len(arrays))
+    if len({len(array) for array in arrays}) > 1:
+        return "the input arrays hold different numbers of samples"
+    for position, (array, tensor) in enumerate(zip(arrays, details)):
+        shape, dtype = tuple(tensor["shape"]), np.dtype(tensor["dtype"])
+        if array.dtype != dtype:
+            return "input %d is %s, the samples are %s" % (position, dtype.name, array.dtype.name)
+        if array[0].size != int(np.prod(shape)):
+            return "input %d has shape %s, a sample %s" % (position, list(map(int, shape)), list(array[0].shape))
+    return None
+
+
+def run(job):
+    interpreter_class, runtime = load_runtime()
+    began = time.perf_counter()
+    try:
+        interpreter = make_interpreter(interpreter_class, job["model"], job["threads"])
+    except (ValueError, RuntimeError) as error:
+        say("error", kind="model", text=str(error))
+        return 2
+    inputs, outputs = interpreter.get_input_details(), interpreter.get_output_details()
+    described = [describe(tensor) for tensor in inputs]
+    say("loaded", runtime=runtime, inputs=described, load_ms=1e3 * (time.perf_counter() - began))
+    if not job.get("inputs"):
+        return 0
+    with np.load(job["inputs"], allow_pickle=False) as stored:
+        arrays = [stored["a%d" % position] for position in range(len(stored.files))]
+    wrong = check(arrays, inputs)
+    if wrong:
+        say("error", kind="input", text=wrong)
+        return 2
+    close = ctypes.CDLL(None, use_errno=True).close
+    samples, results, raw_ms = len(arrays[0]), [], []
+    for sample in range(samples):
+        for array, tensor in zip(arrays, inputs):
+            interpreter.set_tensor(tensor["index"], array[sample].reshape(tensor["shape"]))
+        mark = bool(job.get("mark")) and sample == 0
+        if sample == 0:
+            if mark:
+                close(MARK_WARM)
+            for _ in range(job.get("warmups", 1)):
+                interpreter.invoke()
+        began = time.perf_counter()
+        if mark:
+            close(MARK_START)
+        interpreter.invoke()
+        if mark:
+            close(MARK_STOP)
+        raw_ms.append(1e3 * (time.perf_counter() - began))
+        results.append([np.array(interpreter.get_tensor(tensor["index"])) for tensor in outputs])
+        if sample % 50 == 49:
+            say("progress", done=sample + 1, samples=samples)
+    stacked = {"a%d" % position: np.stack([row[position] for row in results]) for position in range(len(outputs))}
+    np.savez(job["outputs"], **stacked)
+    described = [describe(tensor) for tensor in interpreter.get_output_details()]
+    peak_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    say("done", outputs=described, raw_ms=raw_ms, peak_memory_kib=peak_kib, numpy=np.__version__)
+    return 0
+
+
+if __name__ == "__main__":
+    with open(sys.argv[1]) as file:
+        sys.exit(run(json.load(file)))
