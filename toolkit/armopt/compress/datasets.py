@@ -38,11 +38,11 @@ def load_data(what: str, image_size: tuple[int, int] | None = None, channels: in
 
         return load_digits_data()
     if path.suffix == ".npz":
-        return _with_val(_from_mapping(what, _read_npz(path)))
+        return with_val(_from_mapping(what, _read_npz(path)))
     if path.is_dir():
-        return _with_val(_from_folder(path, image_size, channels))
+        return with_val(_from_folder(path, image_size, channels))
     if ":" in what and not path.exists():
-        return _with_val(_from_function(what))
+        return with_val(_from_function(what))
     if path.exists():
         raise DataError(f"'{what}' is not data that armopt reads", "give an .npz, a folder of images or module:function")
     raise DataError(f"data '{what}' not found", "give digits, an .npz, a folder of class folders or module:function")
@@ -141,7 +141,7 @@ def _columns(arrays: Mapping[str, Any], stem: str) -> tuple[Array, ...]:
     return tuple(np.asarray(arrays[key]) for key in numbered)
 
 
-def _with_val(data: Data) -> Data:
+def with_val(data: Data) -> Data:
     """Split val off train where none is given, the same samples every time."""
     if data.val.x and len(data.val):
         return data

@@ -49,8 +49,18 @@ class Kernel:
     variable: Any
 
 
+@dataclass(frozen=True)
+class RenamedKernels:
+    """Set as `armopt_kernels` on a model whose layers were renamed or split, so that keys go on meaning the same."""
+
+    kernels: tuple[Kernel, ...]
+
+
 def kernels_of(model: Any) -> list[Kernel]:
     """All kernels of a tf-keras model, nested models and wrapped layers included, each variable once."""
+    renamed = getattr(model, "armopt_kernels", None)
+    if isinstance(renamed, RenamedKernels):
+        return list(renamed.kernels)
     found: dict[int, Kernel] = {}
     for kernel in _walk(model, ""):
         found.setdefault(id(kernel.variable), kernel)

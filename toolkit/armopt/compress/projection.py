@@ -52,16 +52,14 @@ class ConstraintsCallback(keras.callbacks.Callback):
 
     Args:
         constraints: the promises, by kernel key. Default: those that armopt recorded on the model.
-        variables: kernel key -> tf.Variable, where the model's own layer names do not tell (transformed models).
 
     Raises:
         UsageError: a constraint names a kernel that the model does not have, or with another shape.
     """
 
-    def __init__(self, constraints: Constraints | None = None, variables: dict[str, Any] | None = None) -> None:
+    def __init__(self, constraints: Constraints | None = None) -> None:
         super().__init__()
         self._constraints = constraints
-        self._variables = variables
         self._original_step: Any = None
         self.projections: dict[str, _KernelProjection] = {}
 
@@ -99,7 +97,7 @@ class ConstraintsCallback(keras.callbacks.Callback):
 
     def _bound(self, model: Any) -> dict[str, tuple[Any, KernelConstraint]]:
         constraints = self._constraints if self._constraints is not None else constraints_of(model)
-        variables = self._variables or {kernel.key: kernel.variable for kernel in kernels_of(model)}
+        variables = {kernel.key: kernel.variable for kernel in kernels_of(model)}
         return {key: (_checked(variables, key, constraint), constraint) for key, constraint in constraints.items()}
 
     def on_train_end(self, logs: Any = None) -> None:

@@ -16,6 +16,8 @@ from armopt.compress.task import Task
 from armopt.core.errors import ModelError
 from armopt.core.profile import StageSettings
 
+TRAINING_SETTINGS = frozenset({"epochs", "min_steps", "learning_rate", "batch_size", "seed"})
+
 OnStep = Callable[[int, int, int, int, float], None]
 """(step, steps, epoch, epochs, loss), called after each optimizer step."""
 
@@ -49,14 +51,25 @@ def fine_tune(
     if fixed_batch(model):
         train = train.take(slice(0, len(train) // batch * batch))
     x, y = (part if len(part) > 1 else part[0] for part in (list(train.x), list(train.y)))
-    steps = steps_per_epoch(len(train), batch)
-    progress = _Progress(on_step, steps, settings.epochs)
-    model.fit(x, y, batch_size=batch, epochs=settings.epochs, verbose=0, callbacks=[keeping, *callbacks, progress])
+    epochs = epochs_of(settings, len(train), batch)
+    progress = _Progress(on_step, steps_per_epoch(len(train), batch), epochs)
+    model.fit(x, y, batch_size=batch, epochs=epochs, verbose=0, callbacks=[keeping, *callbacks, progress])
+
+
+def describe_training(settings: StageSettings) -> str:
+    """How long a stage trains, in words; small data may get more epochs."""
+    words = f"{settings.epochs} epoch{'' if settings.epochs == 1 else 's'}"
+    return f"{words}, at least {settings.min_steps} steps" if settings.min_steps else words
 
 
 def steps_per_epoch(samples: int, batch: int) -> int:
     """Optimizer steps of one epoch, the last batch possibly smaller."""
     return math.ceil(samples / batch)
+
+
+def epochs_of(settings: StageSettings, samples: int, batch: int) -> int:
+    """Epochs to train: those of the settings, or as many as `min_steps` takes on small data."""
+    return max(settings.epochs, math.ceil(settings.min_steps / steps_per_epoch(samples, batch)))
 
 
 class _Progress(keras.callbacks.Callback):  # type: ignore[misc]

@@ -141,6 +141,8 @@ class Result(Record):
     verdict: VerdictName | None
     reason: str
     chosen: str | None
+    pareto: tuple[str, ...] = Field((), description="built leaves that no other beats in metric, size and latency at once")
     nodes: tuple[Node, ...]
+    notes: tuple[str, ...] = Field((), description="what was assumed, inferred or could not be done as asked")
     out: str | None = Field(description="folder with model.tflite, result.json and run_model.py")
     seconds: float

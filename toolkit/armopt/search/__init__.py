@@ -1,0 +1,1 @@
+"""Walks the tree: build, audit, score, measure, judge, tell; and remembers what was built."""

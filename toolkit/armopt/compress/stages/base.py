@@ -43,10 +43,12 @@ class Stage(Protocol):
     Attributes:
         TRAINS: True where the stage fine-tunes.
         LEAF: True where its result is exported as a deployable .tflite.
+        USES: the settings that its result depends on: only these tell its nodes apart in the store.
     """
 
     TRAINS: bool
     LEAF: bool
+    USES: frozenset[str]
 
     @staticmethod
     def describe(settings: StageSettings) -> str:

@@ -12,12 +12,13 @@ from armopt.compress.models import copy_model
 from armopt.compress.projection import ConstraintsCallback
 from armopt.compress.stages.base import Context, Workpiece
 from armopt.compress.stages.prune import prunable
-from armopt.compress.training import fine_tune
+from armopt.compress.training import TRAINING_SETTINGS, describe_training, fine_tune
 from armopt.core.errors import ModelError
 from armopt.core.profile import StageSettings
 
 TRAINS = True
 LEAF = False
+USES = frozenset({"clusters", "depthwise", "spare", *TRAINING_SETTINGS})
 
 # Above this size k-means runs on a histogram: 4,096 bins place centroids within 1/4,096 of the range, far below the
 # distance of two INT8 codes, at a thousandth of the cost.
@@ -26,7 +27,7 @@ _HISTOGRAM_BINS = 4096
 
 def describe(settings: StageSettings) -> str:
     """The work in a few words."""
-    return f"cluster to {settings.clusters} values, {settings.epochs} epochs"
+    return f"cluster to {settings.clusters} values, {describe_training(settings)}"
 
 
 def apply(piece: Workpiece, context: Context) -> Workpiece:

@@ -13,12 +13,13 @@ from armopt.compress.kernels import Kernel, is_spared, kernels_of
 from armopt.compress.models import copy_model, fixed_batch
 from armopt.compress.projection import ConstraintsCallback
 from armopt.compress.stages.base import Context, Workpiece
-from armopt.compress.training import fine_tune, steps_per_epoch
+from armopt.compress.training import TRAINING_SETTINGS, describe_training, epochs_of, fine_tune, steps_per_epoch
 from armopt.core.errors import ModelError
 from armopt.core.profile import StageSettings
 
 TRAINS = True
 LEAF = False
+USES = frozenset({"sparsity", "schedule", "depthwise", "spare", *TRAINING_SETTINGS})
 
 # The ramp ends at this share of the steps; the rest is for recovery at the final sparsity (Zhu & Gupta 2017, section 3,
 # recommend to keep training after the last pruning step).
@@ -29,7 +30,7 @@ _RENEWALS = 20
 
 def describe(settings: StageSettings) -> str:
     """The work in a few words."""
-    return f"prune to {settings.sparsity:.0%} zeros, {settings.epochs} epochs"
+    return f"prune to {settings.sparsity:.0%} zeros, {describe_training(settings)}"
 
 
 def apply(piece: Workpiece, context: Context) -> Workpiece:
@@ -47,10 +48,11 @@ def apply(piece: Workpiece, context: Context) -> Workpiece:
     start = {kernel.key: np.ones(tuple(kernel.variable.shape), bool) for kernel in targets}
     keeping = ConstraintsCallback(piece.constraints.with_zeros(start))
     batch = fixed_batch(model) or min(settings.batch_size, len(context.data.train))
-    steps = steps_per_epoch(len(context.data.train), batch) * settings.epochs
+    samples = len(context.data.train)
+    steps = steps_per_epoch(samples, batch) * epochs_of(settings, samples, batch)
     schedule = _Schedule(targets, settings, steps, keeping)
     fine_tune(model, context.data.train, context.task, settings, keeping, context.on_step, (schedule,))
-    if settings.epochs == 0:
+    if steps == 0:
         schedule.renew(settings.sparsity)
     kept = {kernel.key: np.asarray(schedule.keep[kernel.key]) for kernel in targets}
     for kernel in targets:

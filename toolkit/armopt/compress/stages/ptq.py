@@ -7,6 +7,7 @@ from armopt.core.profile import StageSettings
 
 TRAINS = False
 LEAF = True
+USES: frozenset[str] = frozenset()
 
 
 def describe(settings: StageSettings) -> str:

@@ -2,32 +2,34 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from armopt.compress.backend import keras
 from armopt.compress.constraints import Constraints
-from armopt.compress.kernels import kernels_of
+from armopt.compress.kernels import RenamedKernels, kernels_of
 from armopt.compress.models import copy_model
 from armopt.compress.projection import ConstraintsCallback
 from armopt.compress.stages.base import Context, Workpiece
-from armopt.compress.training import fine_tune
+from armopt.compress.training import TRAINING_SETTINGS, describe_training, fine_tune
 from armopt.core.errors import ModelError
 from armopt.core.profile import StageSettings
 
 TRAINS = True
 LEAF = True
+USES = TRAINING_SETTINGS
 
 # TFMOT folds batch normalization only behind these; elsewhere it refuses the layer.
-_BEFORE_BATCH_NORM = ("Conv2D", "DepthwiseConv2D", "Conv2DTranspose", "Dense", "SeparableConv2D", "SeparableConv1D")
+_BEFORE_BATCH_NORM = ("Conv2D", "DepthwiseConv2D", "Conv2DTranspose", "Dense", "SeparableConv2D")
 # Layers that TFMOT replaces by others in its transforms, without knowing them in its registry.
-_TRANSFORMED = ("SeparableConv1D", "SeparableConv2D")
+_TRANSFORMED = ("SeparableConv2D",)
 
 
 def describe(settings: StageSettings) -> str:
     """The work in a few words."""
-    return f"quantization-aware training, {settings.epochs} epochs"
+    return f"quantization-aware training, {describe_training(settings)}"
 
 
 def apply(piece: Workpiece, context: Context) -> Workpiece:
@@ -37,7 +39,8 @@ def apply(piece: Workpiece, context: Context) -> Workpiece:
         ModelError: training diverged.
     """
     model, notes = with_fake_quant(piece.model)
-    keeping = ConstraintsCallback(piece.constraints, variables=counterparts(piece.model, model, piece.constraints))
+    model.armopt_kernels = counterparts(piece.model, model, piece.constraints)
+    keeping = ConstraintsCallback(piece.constraints)
     fine_tune(model, context.data.train, context.task, context.settings, keeping, context.on_step)
     return Workpiece(model, piece.constraints, notes)
 
@@ -89,31 +92,23 @@ def _is_known(layer: Any, registry: Any) -> bool:
     return name in _TRANSFORMED or bool(registry.supports(layer))
 
 
-def counterparts(source: Any, quantized: Any, constraints: Constraints) -> dict[str, Any]:
-    """Variables of the fake-quant model by the kernel keys of its source.
+def counterparts(source: Any, quantized: Any, constraints: Constraints) -> RenamedKernels:
+    """Kernels of the fake-quant model under the keys of its source.
 
     TFMOT renames and splits layers; right after its transform the weights are equal bit for bit, so a kernel that is
-    not found by name is found by value (shapes up to axes of length 1, which separable convolutions gain).
+    not found by name is found by value.
 
     Raises:
         ModelError: a constrained kernel has no counterpart.
     """
-    by_key = {kernel.key: kernel.variable for kernel in kernels_of(quantized)}
-    found = {}
+    made = {kernel.key: kernel.variable for kernel in kernels_of(quantized)}
+    found = []
     for kernel in kernels_of(source):
-        if kernel.key not in constraints:
-            continue
         value = kernel.variable.numpy()
-        named = by_key.get(kernel.key)
-        if named is not None and tuple(named.shape) == value.shape and np.array_equal(named.numpy(), value):
-            found[kernel.key] = named
-            continue
-        equal = [
-            variable
-            for variable in by_key.values()
-            if np.size(variable) == value.size and np.array_equal(np.squeeze(variable.numpy()), np.squeeze(value))
-        ]
-        if len(equal) != 1:
+        candidates = [made[kernel.key]] if kernel.key in made else list(made.values())
+        equal = [variable for variable in candidates if np.array_equal(variable.numpy(), value)]
+        if equal:
+            found.append(replace(kernel, variable=equal[0]))
+        elif kernel.key in constraints:
             raise ModelError(f"kernel '{kernel.key}' is not to be found in the fake-quant model", "spare this layer")
-        found[kernel.key] = equal[0]
-    return found
+    return RenamedKernels(tuple(found))

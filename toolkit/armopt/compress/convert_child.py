@@ -1,0 +1,79 @@
+"""The child process of `export`: one conversion per line of JSON on stdin, one line of JSON back."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from armopt.compress.backend import tf
+
+
+def main() -> None:
+    """Answer jobs until stdin ends. TensorFlow prints to stdout too, so the answers keep the real one to themselves."""
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    for line in sys.stdin:
+        answers.write(json.dumps(_answer(json.loads(line))) + "\n")
+        answers.flush()
+
+
+def _answer(job: dict[str, Any]) -> dict[str, Any]:
+    try:
+        return _convert(job)
+    except Exception as error:  # the converter raises its own and everybody else's types
+        return {"error": _reason(error)}
+
+
+def _convert(job: dict[str, Any]) -> dict[str, Any]:
+    notes = []
+    try:
+        content = _converter(job, integers_only=True).convert()
+    except Exception as error:
+        strict = _reason(error)
+        try:
+            content = _converter(job, integers_only=False).convert()
+        except Exception:
+            raise error from None
+        notes.append(f"some operators stay float: {strict}")
+    Path(job["out"]).write_bytes(content)
+    return {"notes": notes}
+
+
+def _converter(job: dict[str, Any], integers_only: bool) -> Any:
+    converter = tf.lite.TFLiteConverter.from_saved_model(str(Path(job["folder"], "model")))
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    converter.representative_dataset = lambda: _samples(Path(job["folder"], "calibration.npz"), job["batch"])
+    operators = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+    if not integers_only:
+        operators.append(tf.lite.OpsSet.TFLITE_BUILTINS)
+    converter.target_spec.supported_ops = operators
+    if integers_only and not job["float_io"]:
+        converter.inference_input_type = converter.inference_output_type = tf.int8
+    return converter
+
+
+def _samples(path: Path, batch: int) -> Iterator[dict[str, Any]]:
+    with np.load(path, allow_pickle=False) as file:
+        arrays = {name: file[name] for name in file.files}
+    for start in range(0, len(next(iter(arrays.values()))), batch):
+        yield {name: array[start : start + batch] for name, array in arrays.items()}
+
+
+def _reason(error: Exception) -> str:
+    """The sentence that tells most; MLIR errors carry pages of locations around it."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    for word in ("error:", "not supported", "is neither", "ops:"):
+        for line in lines:
+            if word in line:
+                return line.split("error:")[-1].strip()[:300]
+    return lines[0][:300] if lines else type(error).__name__
+
+
+if __name__ == "__main__":
+    main()
