@@ -1,0 +1,1 @@
+"""Finds and validates the data files: board kinds, cores, profiles."""

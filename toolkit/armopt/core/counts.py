@@ -19,8 +19,9 @@ class Counts:
         executions: (blocks,) int64, how often each distinct block (straight-line run of instructions) ran.
         classes: (blocks, len(CLASSES)) int64, instructions of each class in one execution of the block.
         loaded_bytes, stored_bytes: bytes that load and store instructions moved.
-        l1_misses, l2_misses: lines of 64 bytes that a simulated data cache of the board's size did not hold.
-        l2_writebacks: dirty lines that left the last simulated level. All cache figures are 0 where none was simulated.
+        l1_misses: lines of 64 bytes that a simulated first-level data cache of the board's size did not hold.
+        memory_reads, memory_writes: lines of 64 bytes that crossed the simulated last cache level, in either direction.
+            All cache figures are 0 where no cache was simulated.
     """
 
     executions: NDArray[np.int64]
@@ -28,8 +29,8 @@ class Counts:
     loaded_bytes: int = 0
     stored_bytes: int = 0
     l1_misses: int = 0
-    l2_misses: int = 0
-    l2_writebacks: int = 0
+    memory_reads: int = 0
+    memory_writes: int = 0
 
     @property
     def instructions(self) -> int:

@@ -9,10 +9,13 @@ the first sample's inference). It writes one JSON object a line: `loaded`, `prog
 from __future__ import annotations
 
 import ctypes
+import importlib
 import json
 import resource
 import sys
 import time
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -20,25 +23,23 @@ import numpy as np
 MARK_START, MARK_STOP, MARK_WARM = -770001, -770002, -770003
 
 
-def say(event, **values):
+def say(event: str, **values: Any) -> None:
+    """Write one event."""
     print(json.dumps({"event": event, **values}), flush=True)
 
 
-def load_runtime():
+def load_runtime() -> tuple[Any, str]:
     """The interpreter class with the name and version of its package."""
-    try:
-        import ai_edge_litert
-        from ai_edge_litert.interpreter import Interpreter
-
-        return Interpreter, "litert " + getattr(ai_edge_litert, "__version__", "unknown")
-    except ImportError:
-        import tflite_runtime
-        from tflite_runtime.interpreter import Interpreter
-
-        return Interpreter, "tflite-runtime " + getattr(tflite_runtime, "__version__", "unknown")
+    for package, name in (("ai_edge_litert", "litert"), ("tflite_runtime", "tflite-runtime")):
+        try:
+            interpreter = importlib.import_module(package + ".interpreter").Interpreter
+        except ImportError:
+            continue
+        return interpreter, name + " " + str(getattr(sys.modules[package], "__version__", "unknown"))
+    raise SystemExit("no runtime: neither ai_edge_litert nor tflite_runtime can be imported")
 
 
-def make_interpreter(interpreter_class, path, threads):
+def make_interpreter(interpreter_class: Any, path: str, threads: int) -> Any:
     """An allocated interpreter whose dynamic dimensions are all 1."""
     interpreter = interpreter_class(model_path=path, num_threads=threads)
     for tensor in interpreter.get_input_details():
@@ -49,7 +50,8 @@ def make_interpreter(interpreter_class, path, threads):
     return interpreter
 
 
-def describe(tensor):
+def describe(tensor: dict[str, Any]) -> dict[str, Any]:
+    """What the caller needs to know of a tensor."""
     scale, zero_point = tensor["quantization"]
     return {
         "name": str(tensor["name"]),
@@ -60,22 +62,23 @@ def describe(tensor):
     }
 
 
-def check(arrays, details):
+def check(arrays: list[Any], details: list[dict[str, Any]]) -> str | None:
     """What is wrong with the samples, or None."""
     if len(arrays) != len(details):
-        return "the model has %d inputs, the samples %d arrays" % (len(details), len(arrays))
+        return f"the model has {len(details)} inputs, the samples {len(arrays)} arrays"
     if len({len(array) for array in arrays}) > 1:
         return "the input arrays hold different numbers of samples"
-    for position, (array, tensor) in enumerate(zip(arrays, details)):
+    for position, (array, tensor) in enumerate(zip(arrays, details)):  # noqa: B905 - Python 3.9 has no strict=
         shape, dtype = tuple(tensor["shape"]), np.dtype(tensor["dtype"])
         if array.dtype != dtype:
-            return "input %d is %s, the samples are %s" % (position, dtype.name, array.dtype.name)
+            return f"input {position} is {dtype.name}, the samples are {array.dtype.name}"
         if array[0].size != int(np.prod(shape)):
-            return "input %d has shape %s, a sample %s" % (position, list(map(int, shape)), list(array[0].shape))
+            return f"input {position} has shape {[int(size) for size in shape]}, a sample {list(array[0].shape)}"
     return None
 
 
-def run(job):
+def run(job: dict[str, Any]) -> int:
+    """Run the job; 0, or 2 after an `error` event."""
     interpreter_class, runtime = load_runtime()
     began = time.perf_counter()
     try:
@@ -89,15 +92,15 @@ def run(job):
     if not job.get("inputs"):
         return 0
     with np.load(job["inputs"], allow_pickle=False) as stored:
-        arrays = [stored["a%d" % position] for position in range(len(stored.files))]
+        arrays = [stored[f"a{position}"] for position in range(len(stored.files))]
     wrong = check(arrays, inputs)
     if wrong:
         say("error", kind="input", text=wrong)
         return 2
     close = ctypes.CDLL(None, use_errno=True).close
-    samples, results, raw_ms = len(arrays[0]), [], []
+    samples, results, raw_ms = len(arrays[0]), list[list[Any]](), list[float]()
     for sample in range(samples):
-        for array, tensor in zip(arrays, inputs):
+        for array, tensor in zip(arrays, inputs):  # noqa: B905
             interpreter.set_tensor(tensor["index"], array[sample].reshape(tensor["shape"]))
         mark = bool(job.get("mark")) and sample == 0
         if sample == 0:
@@ -115,7 +118,7 @@ def run(job):
         results.append([np.array(interpreter.get_tensor(tensor["index"])) for tensor in outputs])
         if sample % 50 == 49:
             say("progress", done=sample + 1, samples=samples)
-    stacked = {"a%d" % position: np.stack([row[position] for row in results]) for position in range(len(outputs))}
+    stacked: dict[str, Any] = {f"a{k}": np.stack([row[k] for row in results]) for k in range(len(outputs))}
     np.savez(job["outputs"], **stacked)
     described = [describe(tensor) for tensor in interpreter.get_output_details()]
     peak_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -124,5 +127,4 @@ def run(job):
 
 
 if __name__ == "__main__":
-    with open(sys.argv[1]) as file:
-        sys.exit(run(json.load(file)))
+    sys.exit(run(json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))))

@@ -52,6 +52,6 @@ def read_counts(path: Path) -> Counts:
         loaded_bytes=loaded,
         stored_bytes=stored,
         l1_misses=misses[0] if levels > 0 else 0,
-        l2_misses=misses[1] if levels > 1 else 0,
-        l2_writebacks=writebacks[1] if levels > 1 else 0,
+        memory_reads=misses[-1] if levels else 0,
+        memory_writes=writebacks[-1] if levels else 0,
     )

@@ -6,14 +6,14 @@ each function is one of its tables. Words that a table leaves open count as 'oth
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import cache
 
 
 def _bits(word: int, high: int, low: int) -> int:
     return (word >> low) & ((1 << (high - low + 1)) - 1)
 
 
-@lru_cache(maxsize=None)
+@cache
 def instruction_class(word: int) -> str:
     """The class of one 32-bit instruction word."""
     group = _bits(word, 28, 25)

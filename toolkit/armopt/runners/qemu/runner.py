@@ -83,7 +83,9 @@ class QemuRunner:
 
     def _plugin_argument(self, folder: Path) -> str:
         caches = self._device.caches
-        levels = [(caches.l1d_kib, caches.l1d_ways), (caches.l2_kib, caches.l2_ways)]
+        # Two levels: the first and the last before memory. What lies between changes latency, not memory traffic.
+        last = (caches.l3_kib, 16) if caches.l3_kib else (caches.l2_kib, caches.l2_ways)
+        levels = [(caches.l1d_kib, caches.l1d_ways), last]
         simulated = [f"cache={kib}:{ways}" for kib, ways in levels]
         return ",".join([str(self._plugin), f"out={folder / 'counts.bin'}", *simulated])
 

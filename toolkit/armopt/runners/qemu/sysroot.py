@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
-import os
 import shutil
 import sys
 import tempfile
@@ -74,7 +73,7 @@ def ensure_sysroot(*, say: Say, offline: bool) -> Path:
             _install_wheels(tree, lock, Path(scratch), say)
             say("emulator: compiling its Python modules")
             _compile(tree, lock)
-            os.rename(tree, root)
+            tree.rename(root)
     return root
 
 
@@ -96,7 +95,7 @@ def ensure_board_root(device: BoardKind, *, say: Say, offline: bool) -> Path:
             if entry.name != "proc":
                 # Relative, so that the cache can be moved or restored elsewhere as a whole.
                 (tree / entry.name).symlink_to(Path("..") / shared.name / entry.name)
-        os.rename(tree, root)
+        tree.rename(root)
     return root
 
 

@@ -1,0 +1,90 @@
+"""The first latency model: instruction counts and a board kind -> milliseconds with a stated interval.
+
+A block of code costs what its busiest unit needs: the sum over its instructions of the reciprocal throughput of their
+class, or the instructions divided by the issue width where that is more (a bound, as port models of throughput give
+it: Abel and Reineke, uops.info, ASPLOS 2019). Dependences and cache hits beyond the first level are not modelled; one
+coefficient per core, fitted on published latencies, stands for them. Memory traffic is added, not overlapped.
+`benchmarks/first_latency_model.py` fits the coefficients and shows the errors; docs/results.md holds its figures.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from armopt.core.counts import Counts
+from armopt.core.device import BoardKind, CoreKind
+from armopt.core.instructions import CLASS_UNIT, CLASSES, UNITS
+
+LINE_BYTES = 64
+# Published XNNPACK latencies with four threads lie near 1.25 x compute / 4 (-13% to +21%: Raspberry Pi 4B rows of the
+# XNNPACK README of 2020): a thread brings 80% of itself. The interval widens by that spread.
+THREAD_EFFICIENCY = 0.8
+THREAD_SPREAD = (0.87, 1.21)
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """A modelled latency: `p50_ms` within `interval_ms`; `core_ms` + `memory_ms` = `p50_ms`; cycles at `freq_mhz`."""
+
+    p50_ms: float
+    interval_ms: tuple[float, float]
+    cycles: int
+    interval_source: str
+    core_ms: float
+    memory_ms: float
+
+
+def predict(counts: Counts, device: BoardKind, *, threads: int = 1, freq_mhz: int | None = None) -> Prediction:
+    """The latency of one inference whose single-thread execution was counted.
+
+    Args:
+        counts: one inference, one thread.
+        device: the board kind; its `fitted` calibration applies.
+        threads: runtime threads; no more than the board's cores help.
+        freq_mhz: CPU clock, the board's own if None.
+    """
+    freq = freq_mhz or device.cpu.freq_mhz
+    calibration = device.fitted
+    low, high, source = calibration.low, calibration.high, calibration.interval_source
+    working = min(threads, device.cpu.cores)
+    speedup = 1.0 if working == 1 else working * THREAD_EFFICIENCY
+    if working > 1:
+        low, high = low * THREAD_SPREAD[0], high * THREAD_SPREAD[1]
+        source += f"; widened for {working} threads, which the model divides by a fixed efficiency"
+    core_ms = calibration.coefficient * core_cycles(counts, device.core) / (freq * 1e3) / speedup
+    memory_ms = memory_time_ms(counts, device)
+    p50_ms = core_ms + memory_ms
+    return Prediction(
+        p50_ms=p50_ms,
+        interval_ms=(low * p50_ms, high * p50_ms),
+        cycles=round(p50_ms * freq * 1e3),
+        interval_source=source,
+        core_ms=core_ms,
+        memory_ms=memory_ms,
+    )
+
+
+def core_cycles(counts: Counts, core: CoreKind) -> float:
+    """Cycles of the counted inference by throughput alone, before calibration."""
+    return float(counts.executions @ block_cycles(counts.classes, core))
+
+
+def block_cycles(classes: NDArray[np.int64], core: CoreKind) -> NDArray[np.float64]:
+    """(blocks,) cycles of one execution of each block, from (blocks, classes) instruction counts."""
+    cost = np.array([core.cycles[name] for name in CLASSES])
+    unit_of = np.array([UNITS.index(CLASS_UNIT[name]) for name in CLASSES])
+    if core.shared_load_store:
+        unit_of[unit_of == UNITS.index("store")] = UNITS.index("load")
+    busy = np.stack([classes[:, unit_of == unit] @ cost[unit_of == unit] for unit in range(len(UNITS))])
+    issue = classes.sum(axis=1) / core.issue_width
+    bound: NDArray[np.float64] = np.maximum(busy.max(axis=0), issue)
+    return bound
+
+
+def memory_time_ms(counts: Counts, device: BoardKind) -> float:
+    """Time for the lines that cross the last cache level; a copy of one byte moves two across it."""
+    moved = (counts.memory_reads + counts.memory_writes) * LINE_BYTES
+    return moved / (2 * device.memory.copy_gb_s * 1e6)
