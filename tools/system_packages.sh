@@ -1,0 +1,48 @@
+#!/bin/bash
+# Installs what only the system's package manager can bring: a Python with venv, a C compiler for the counting plugin,
+# QEMU's user-mode emulator, and mmdebstrap for the emulated board's file system. Asks for nothing that is there.
+set -euo pipefail
+
+say() { printf '==> %s\n' "$*" >&2; }
+
+missing=()
+python=$("$(dirname "$0")/find_python.sh" || true)
+if [ -z "$python" ]; then
+    missing+=(python3 python3-venv)
+elif ! "$python" -c 'import ensurepip, venv' 2>/dev/null; then
+    missing+=("python$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')-venv")
+fi
+printf '#include <stdio.h>\n' | cc -E - >/dev/null 2>&1 || missing+=(gcc libc6-dev)
+command -v qemu-aarch64 >/dev/null || missing+=(qemu-user)
+command -v mmdebstrap >/dev/null || missing+=(mmdebstrap)
+# The emulated board runs Debian whatever this machine runs, and its packages are checked against Debian's keys.
+[ -e /usr/share/keyrings/debian-archive-keyring.gpg ] || missing+=(debian-archive-keyring)
+[ -e /etc/ssl/certs/ca-certificates.crt ] || [ -n "${SSL_CERT_FILE:-}" ] || missing+=(ca-certificates)
+
+if [ ${#missing[@]} -eq 0 ]; then
+    say "system packages: all there"
+    exit 0
+fi
+
+give_up() {
+    say "these Debian packages are missing: ${missing[*]}"
+    say "$1"
+    exit 1
+}
+
+family=$(. /etc/os-release 2>/dev/null && echo "${ID:-} ${ID_LIKE:-}" || true)
+case " $family " in
+    *" debian "* | *" ubuntu "*) ;;
+    *) give_up "this is not Debian or Ubuntu: install the same programs with this system's package manager, then make again" ;;
+esac
+if [ "$(id -u)" -eq 0 ]; then
+    as_root=()
+elif command -v sudo >/dev/null && { [ -t 0 ] || sudo -n true 2>/dev/null; }; then
+    as_root=(sudo)
+else
+    give_up "run as root: apt-get install --no-install-recommends ${missing[*]}"
+fi
+say "system packages: installing ${missing[*]}"
+apt_get() { "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -qq -o Acquire::Retries=3 "$@" >&2; }
+apt_get update || give_up "apt-get update failed: mend the machine's package sources, then make again"
+apt_get install -y --no-install-recommends "${missing[@]}" || give_up "apt-get could not install them: see above"
