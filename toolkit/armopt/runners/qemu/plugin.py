@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 import tempfile
 from pathlib import Path
@@ -45,5 +44,5 @@ def ensure_plugin(*, say: Say) -> Path:
         fresh = Path(scratch) / "count.so"
         options = ["-O2", "-fPIC", "-shared", "-fvisibility=hidden", f"-DARMOPT_PLUGIN_API={api}"]
         run(["cc", *options, "-o", str(fresh), str(SOURCE)], "compiling the counting plugin")
-        os.replace(fresh, built)
+        fresh.replace(built)
     return built
