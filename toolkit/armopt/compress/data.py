@@ -13,6 +13,8 @@ from armopt.core.errors import DataError
 
 Array = npt.NDArray[Any]
 
+_SAMPLE_SEED = 20260101
+
 
 @dataclass(frozen=True, eq=False)
 class Split:
@@ -28,6 +30,11 @@ class Split:
 
     def __len__(self) -> int:
         return len(self.x[0])
+
+    def sample(self, count: int) -> Split:
+        """At most `count` samples drawn without order, the same every time: files are often sorted by class."""
+        rows = np.random.default_rng(_SAMPLE_SEED).permutation(len(self))[:count]
+        return self.take(np.sort(rows))
 
     def take(self, rows: npt.NDArray[np.int64] | slice) -> Split:
         """The given samples as a split."""

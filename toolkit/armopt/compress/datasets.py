@@ -17,7 +17,7 @@ from armopt.core.errors import DataError
 
 # Share of the training samples that becomes val where none is given, and the generator's seed: fixed, so that every
 # run of every stage chooses on the same samples.
-_VAL_SHARE, _SPLIT_SEED = 0.1, 20260101
+_VAL_SHARE, _SPLIT_SEED = 0.1, 20260102
 _IMAGE_ENDINGS = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp"}
 
 

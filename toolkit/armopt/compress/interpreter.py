@@ -49,6 +49,11 @@ class HostInterpreter:
         order = [detail["index"] for detail in self.inputs]
         return [order.index(detail["index"]) for detail in self._interpreter.get_input_details()]
 
+    def output_positions(self) -> list[int]:
+        """For each of the model's outputs, where the runtime's own order has it."""
+        order = [detail["index"] for detail in self._interpreter.get_output_details()]
+        return [order.index(detail["index"]) for detail in self.outputs]
+
     def run(self, x: tuple[Array, ...], on_batch: Callable[[int], None] | None = None) -> tuple[Array, ...]:
         """Outputs as real values, one array per output.
 

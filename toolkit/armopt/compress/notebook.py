@@ -60,7 +60,7 @@ def export(model: Any, data: Any, path: str | os.PathLike[str], float_io: bool =
     """
     source = as_source(model)
     ready = prepare(_as_data(data), source.model, "none")
-    export_tflite(source.model, ready.train.take(slice(0, samples)), Path(path), float_io)
+    export_tflite(source.model, ready.train.sample(samples), Path(path), float_io)
     promises: dict[str, Promise] = promises_of(source.model, constraints_of(model))
     return audit(Path(path), promises)
 

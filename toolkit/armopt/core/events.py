@@ -56,13 +56,20 @@ class Note:
 
 
 @dataclass(frozen=True)
+class Doing:
+    """What is being done right now, for a status line; of no interest a minute later."""
+
+    text: str
+
+
+@dataclass(frozen=True)
 class RunFinished:
     """The verdict stands."""
 
     result: Result
 
 
-Event = RunStarted | NodeStarted | TrainingStep | NodeFinished | Note | RunFinished
+Event = RunStarted | NodeStarted | TrainingStep | NodeFinished | Note | Doing | RunFinished
 Listener = Callable[[Event], None]
 
 

@@ -40,6 +40,21 @@ class Target(Record):
         limits = (self.max_latency_ms, self.max_instructions, self.max_gz_bytes, self.min_accuracy, self.max_drop)
         return all(limit is None for limit in limits)
 
+    def describe(self) -> str:
+        """The limits in words, for example 'latency at most 20 ms, drop at most 0.01'."""
+        parts = []
+        if self.max_latency_ms is not None:
+            parts.append(f"latency at most {self.max_latency_ms:g} ms" + ("" if self.percentile == "p50" else f" at {self.percentile}"))
+        if self.max_instructions is not None:
+            parts.append(f"at most {self.max_instructions:,} instructions")
+        if self.max_gz_bytes is not None:
+            parts.append(f"at most {self.max_gz_bytes:,} bytes (gzip)")
+        if self.min_accuracy is not None:
+            parts.append(f"metric no worse than {self.min_accuracy:g}")
+        if self.max_drop is not None:
+            parts.append(f"metric drops by at most {self.max_drop:g}")
+        return ", ".join(parts) or "none"
+
 
 def parse_latency(text: str) -> tuple[float, Percentile]:
     """`20ms`, `1.5s@p95` -> (milliseconds, percentile). The unit is demanded: 20 of what is not guessed.

@@ -155,7 +155,7 @@ class NodeBuilder:
             metrics = {f"keras_{split}": score_keras(piece.model, getattr(data, split), task) for split in ("val", "test")}
         if path == ROOT or not STAGES[stage_of(path)].LEAF:
             return metrics, None, notes
-        calibration = data.train.take(slice(0, self._profile.export.calibration_samples))
+        calibration = data.train.sample(self._profile.export.calibration_samples)
         exported = export_tflite(piece.model, calibration, folder / TFLITE, self._float_io or self._profile.export.float_io)
         found = audit(exported.path, promises_of(piece.model, piece.constraints))
         notes += exported.notes

@@ -1,0 +1,104 @@
+"""The OUT folder: the chosen model, the result, and a script that runs the model on the board."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+from string import Template
+
+from armopt.compress.data import PREPROCESS
+from armopt.core.errors import StoreError
+from armopt.core.records import Result
+
+_SCRIPT = Template('''"""Runs model.tflite on this board: python3 run_model.py input.npy [input2.npy ...]
+
+Needs numpy and ai-edge-litert (or tflite-runtime). Each .npy holds one sample or a batch of samples as the model was
+trained on them ($preprocess_words). Prints the outputs as real values, one line a sample.
+"""
+
+import pathlib
+import sys
+
+import numpy as np
+
+try:
+    from ai_edge_litert.interpreter import Interpreter
+except ImportError:
+    from tflite_runtime.interpreter import Interpreter
+
+SCALE, OFFSET = $scale, $offset
+
+model = Interpreter(str(pathlib.Path(__file__).with_name("model.tflite")), num_threads=$threads)
+model.allocate_tensors()
+inputs = sorted(model.get_input_details(), key=lambda detail: detail["name"])
+if len(sys.argv) - 1 != len(inputs):
+    sys.exit(f"usage: python3 run_model.py {' '.join(detail['name'].split(':')[0] + '.npy' for detail in inputs)}")
+arrays = []
+for detail, path in zip(inputs, sys.argv[1:]):
+    array = np.load(path, allow_pickle=False)
+    shape = list(detail["shape"])
+    arrays.append(array.reshape([-1, *shape]))
+for sample in range(len(arrays[0])):
+    for detail, array in zip(inputs, arrays):
+        scale, zero_point = detail["quantization"]
+        value = array[sample]
+        if not np.issubdtype(detail["dtype"], np.integer) or scale:
+            value = value * SCALE + OFFSET
+        if scale:
+            limits = np.iinfo(detail["dtype"])
+            value = np.clip(np.round(value / scale) + zero_point, limits.min, limits.max)
+        model.set_tensor(detail["index"], value.astype(detail["dtype"]))
+    model.invoke()
+    for detail in sorted(model.get_output_details(), key=lambda detail: detail["name"]):
+        value, (scale, zero_point) = model.get_tensor(detail["index"]), detail["quantization"]
+        print(np.array2string((value.astype(np.float32) - zero_point) * scale if scale else value, max_line_width=10**6))
+''')
+
+
+def deliver(result: Result, artifact: Path | None, out: Path, preprocess: str, threads: int) -> None:
+    """Write `result.json` and, where a node was chosen, `model.tflite` and `run_model.py`; each at once or not at all.
+
+    Raises:
+        StoreError: the folder can't be written.
+    """
+    scale, offset, words = PREPROCESS[preprocess]
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        # An earlier run's model must not stand beside a verdict that did not choose it.
+        for stale in ("model.tflite", "run_model.py"):
+            (out / stale).unlink(missing_ok=True)
+        if artifact is not None:
+            _atomically(out / "model.tflite", artifact.read_bytes())
+            script = _SCRIPT.substitute(scale=repr(scale), offset=repr(offset), preprocess_words=words, threads=threads)
+            _atomically(out / "run_model.py", script.encode())
+        _atomically(out / "result.json", (result.model_dump_json(by_alias=True, indent=2) + "\n").encode())
+    except OSError as error:
+        raise StoreError(f"'{out}' can't be written: {error.strerror or error}", "make room, or name another --out") from error
+
+
+def _atomically(path: Path, content: bytes) -> None:
+    part = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        part.write_bytes(content)
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def check_writable(out: Path) -> None:
+    """Find out before an hour of training that the results can't be written.
+
+    Raises:
+        StoreError: not writable, or nearly full (under 50 MB).
+    """
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        probe = out / f".probe-{os.getpid()}"
+        probe.touch()
+        probe.unlink()
+        free = shutil.disk_usage(out).free
+    except OSError as error:
+        raise StoreError(f"'{out}' can't be written: {error.strerror or error}", "name another --out") from error
+    if free < 50e6:
+        raise StoreError(f"only {free / 1e6:.0f} MB are free at '{out}'", "make room, or name another --out")

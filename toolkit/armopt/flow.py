@@ -1,0 +1,114 @@
+"""THE flow: a trained Keras model goes down the tree until a leaf meets the target on the device. Start reading here."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any, Literal
+
+from armopt import __version__
+from armopt.core.events import Listener, Note, RunFinished, RunStarted, silent
+from armopt.core.profile import Profile
+from armopt.core.records import Result
+from armopt.core.target import Target
+from armopt.core.tree import Tree
+
+
+def deploy(
+    model: Any = None,
+    data: Any = None,
+    *,
+    device: str = "pi4",
+    target: Target | None = None,
+    profile: str | Profile = "default",
+    until: Literal["first", "best"] = "first",
+    overrides: dict[str, object] | None = None,
+    loss: str | None = None,
+    metric: str | None = None,
+    preprocess: str = "none",
+    custom_objects: str | None = None,
+    trust_model: bool = False,
+    float_io: bool = False,
+    emulate: bool = False,
+    threads: int = 1,
+    out: str | None = None,
+    offline: bool = False,
+    listener: Listener = silent,
+) -> Result:
+    """Prune, cluster and quantize a model until one of the leaves meets the target on the device.
+
+    Args:
+        model: path of a Keras model, a Keras model, or None for the built-in digits model.
+        data: `digits`, path of an .npz or an image folder, `module:function`, or (x, y) arrays; see DATA in the README.
+        device: board kind; without a registered board of that kind it is emulated.
+        target: limits on latency, instructions, size and accuracy.
+        profile: name, path or record of the tree and its strengths.
+        until: `first` stops at the first leaf that meets the target, `best` builds all and keeps the best.
+        overrides: settings over the profile's, for example {"sparsity": 0.6, "epochs": 3}.
+        loss, metric: Keras names or `module:function`, over what the model says.
+        preprocess: `none`, `unit` or `signed`; the same for training, calibration, scoring and the board.
+        custom_objects: module with the model's own layers.
+        trust_model: allow code embedded in the model file.
+        float_io: float32 inputs and outputs in the .tflite.
+        emulate: never use a registered board.
+        threads: of the runtime on the device.
+        out: folder for model.tflite, result.json and run_model.py; default `armopt-out/MODEL-DEVICE`.
+        offline: never fetch anything.
+        listener: told of every step.
+
+    Returns:
+        The result: verdict, chosen node, and every node's figures.
+
+    Raises:
+        ArmoptError: in one line, what is wrong and how to mend it.
+    """
+    from armopt.catalog.devices import find_device
+    from armopt.delivery import check_writable, deliver
+    from armopt.preparing import prepare_run
+
+    started = time.monotonic()
+    goal, kind, plan = target or Target(), find_device(device), _profile(profile)
+
+    from armopt.compress.stages import LEAF_STAGES
+    from armopt.search.device_runs import DeviceRuns
+    from armopt.search.nodes import NodeBuilder
+    from armopt.search.store import Store
+    from armopt.search.walk import Walk
+
+    tree, store = Tree(plan.tree, LEAF_STAGES), Store.open()
+    ready = prepare_run(model, data, store.root.parent, loss, metric, preprocess, custom_objects, trust_model, listener)
+    folder = Path(out or f"armopt-out/{ready.source.name}-{kind.name}")
+    check_writable(folder)
+    listener(RunStarted(tree.paths, tree.leaves, kind.name, "qemu", "modelled", goal.describe()))
+    for note in ready.notes:
+        listener(Note(note))
+
+    strengths = dict(overrides or {})
+    if "epochs" in strengths:
+        strengths.setdefault("min_steps", 0)  # who names the epochs means them
+    builder = NodeBuilder(ready.source, ready.data, ready.task, plan, strengths, float_io, store, listener)
+    runs = DeviceRuns(kind, ready.data, ready.task, threads, offline, store, listener)
+    walked = Walk(tree, builder, runs.measurement, kind, goal, ready.task.metric, listener).run(until)
+
+    nodes = dict(walked.nodes)
+    if walked.chosen is not None:
+        chosen = nodes[walked.chosen]
+        on_device = runs.accuracy(walked.built[walked.chosen], chosen.instructions)
+        nodes[walked.chosen] = chosen.model_copy(update={"accuracy": chosen.accuracy.model_copy(update={"device": on_device})})
+    result = Result(
+        armopt_version=__version__, device=kind.name, runner="qemu", evidence="modelled", model=ready.source.name,
+        data=ready.data.name, metric=ready.task.metric, source_accuracy=builder.source_metric("test"),
+        target=goal.model_dump(), verdict=walked.verdict, reason=walked.reason, chosen=walked.chosen, pareto=walked.pareto,
+        nodes=tuple(nodes.values()), notes=ready.notes, out=str(folder), seconds=round(time.monotonic() - started, 2),
+    )  # fmt: skip
+    deliver(result, walked.built[walked.chosen].tflite if walked.chosen else None, folder, preprocess, threads)
+    listener(RunFinished(result))
+    return result
+
+
+def _profile(profile: str | Profile) -> Profile:
+    if isinstance(profile, Profile):
+        return profile
+    from armopt.catalog.profiles import find_profile
+
+    return find_profile(profile)

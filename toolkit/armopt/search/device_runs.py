@@ -1,0 +1,105 @@
+"""Runs built leaves on the device, remembers what is repeatable, and confirms the chosen one on the test split."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from armopt.compress.data import Data
+from armopt.compress.interpreter import HostInterpreter, dequantize
+from armopt.compress.task import Task
+from armopt.core.device import BoardKind
+from armopt.core.events import Doing, Listener, Note
+from armopt.core.records import Measurement
+from armopt.measuring import measure
+from armopt.search.nodes import Built
+from armopt.search.store import Store, key_of
+
+# Samples whose outputs every leaf has to show on the device; the chosen one shows the whole test split where that is
+# quick: emulation runs some hundred million instructions a second, and a minute is what a user waits for a last check.
+_SAMPLES = 4
+_CONFIRM_INSTRUCTIONS = 4e9
+
+
+@dataclass(frozen=True)
+class DeviceRuns:
+    """Measures leaves on one device.
+
+    Attributes:
+        device: the board kind.
+        data: prepared data; outputs are compared on test samples.
+        task: for the accuracy on the device.
+        threads: of the runtime.
+        offline: never fetch anything.
+        store: remembers emulated counts, which are the same every time.
+        listener: told of set-up steps.
+    """
+
+    device: BoardKind
+    data: Data
+    task: Task
+    threads: int
+    offline: bool
+    store: Store
+    listener: Listener
+
+    def measurement(self, built: Built) -> Measurement:
+        """Figures of one leaf on the device, from the store where the same file was measured there before."""
+        assert built.audit is not None
+        key = key_of("measurement", built.audit.sha256, self.device.model_dump(), self.threads, self.data.fingerprint(), _code())
+        entry = self.store.get(key)
+        if entry is None:
+            found, _ = self._run(built, _SAMPLES)
+            record = {"kind": "measurement", "node": "", "model": self.device.name, "seconds": found.seconds,
+                      "measurement": found.model_dump()}  # fmt: skip
+            entry = self.store.put(key, lambda folder: record)
+        return Measurement.model_validate(entry.record["measurement"])
+
+    def accuracy(self, built: Built, instructions: int | None) -> float | None:
+        """The metric on the device over the whole test split; None where emulating that would take minutes."""
+        assert built.audit is not None
+        count = len(self.data.test)
+        if instructions is None or instructions * count > _CONFIRM_INSTRUCTIONS:
+            return None
+        key = key_of("device accuracy", built.audit.sha256, self.device.model_dump(), self.data.fingerprint(), self.task.identity,
+                     _code())  # fmt: skip
+        entry = self.store.get(key)
+        if entry is None:
+            self.listener(Note(f"running the chosen model on all {count} test samples on {self.device.name}"))
+            measured, score = self._run(built, count)
+            record = {"kind": "measurement", "node": "", "model": self.device.name, "seconds": measured.seconds, "metric": score}
+            entry = self.store.put(key, lambda folder: record)
+        return float(entry.record["metric"])
+
+    def _run(self, built: Built, count: int) -> tuple[Measurement, float]:
+        host = HostInterpreter(built.tflite)
+        batch = host.batch
+        rows = max(batch, min(count, len(self.data.test)) // batch * batch)
+        chosen = self.data.test.take(np.arange(rows) % len(self.data.test))
+        typed = host.typed(chosen.x)
+        samples = [_as_samples(typed[position], batch) for position in host.positions()]
+        found, outputs = measure(built.tflite, self.device, samples=samples, threads=self.threads, offline=self.offline,
+                                 say=lambda text: self.listener(Doing(text)))  # fmt: skip
+        real = tuple(
+            dequantize(_as_rows(outputs[position], batch), detail)
+            for position, detail in zip(host.output_positions(), host.outputs, strict=True)
+        )
+        return found, self.task.score(chosen.y, real)
+
+
+def _as_samples(array: np.ndarray, batch: int) -> np.ndarray:  # type: ignore[type-arg]
+    """Rows grouped into whole inferences: (inferences, batch, ...)."""
+    return array.reshape(-1, batch, *array.shape[1:])
+
+
+def _as_rows(array: np.ndarray, batch: int) -> np.ndarray:  # type: ignore[type-arg]
+    """(inferences, batch, ...) back to rows."""
+    return array.reshape(-1, *array.shape[2:]) if array.ndim > 1 and array.shape[1] == batch else array
+
+
+def _code() -> str:
+    """What a measurement depends on beside file and device: bumped when counting or the latency model changes."""
+    from armopt import __version__
+
+    return __version__
