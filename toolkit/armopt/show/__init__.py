@@ -1,0 +1,1 @@
+"""Shows records and events to people. Nothing here decides anything."""

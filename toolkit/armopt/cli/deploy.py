@@ -1,0 +1,114 @@
+"""`armopt deploy`: a Keras model down the tree until a leaf meets the target on the device."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from armopt.cli.output import chatter_to_stderr, json_option, print_json, print_rich, say
+from armopt.cli.target_options import FIELDS, read_target, target_options
+from armopt.core.errors import UsageError
+
+if TYPE_CHECKING:
+    from armopt.core.events import Listener
+
+# The contract of the verdict's exit codes; the errors' own stand in core/errors.py.
+EXIT_OF_VERDICT = {None: 0, "met": 0, "missed": 1, "inconclusive": 3, "unstable": 3}
+
+_DEFAULTS = {"profile": "default", "until": "first", "preprocess": "none"}
+_FROM_PROJECT = ("model", "data", "device", "profile", "until", "loss", "metric", "preprocess", "custom_objects")
+
+
+@click.command()
+@click.argument("model", required=False)
+@click.option("--data", metavar="DATA", help="digits, an .npz, a folder of class folders, or module:function (runs it).")
+@click.option("--device", metavar="KIND", help="Board kind; see armopt devices.")
+@click.option("--emulate", is_flag=True, help="Emulate the board even where a real one is registered.")
+@target_options
+@click.option("--until", type=click.Choice(["first", "best"]), help="Stop at the first leaf that meets it, or build all.")
+@click.option("--profile", metavar="NAME|PATH", help="Tree and strengths; see armopt tree.")
+@click.option("--sparsity", type=float, help="Share of each pruned kernel that becomes zero.")
+@click.option("--clusters", type=int, help="Distinct values of a clustered kernel.")
+@click.option("--epochs", type=int, help="Of fine-tuning, per stage.")
+@click.option("--seed", type=int, help="Of everything random.")
+@click.option("--loss", metavar="NAME", help="Keras name or module:function, where the model does not say.")
+@click.option("--metric", metavar="NAME", help="Keras name or module:function, where the model does not say.")
+@click.option("--custom-objects", metavar="MODULE", help="Module with the model's own layers (runs it).")
+@click.option("--trust-model", is_flag=True, help="Allow code embedded in the model file, such as Lambda layers.")
+@click.option("--preprocess", type=click.Choice(["none", "unit", "signed"]), help="Inputs as they are, 0..1, or -1..1.")
+@click.option("--float-io", is_flag=True, help="float32 inputs and outputs in the .tflite.")
+@click.option("--threads", type=click.IntRange(1, 64), default=1, show_default=True, help="Of the runtime.")
+@click.option("--out", metavar="DIR", help="Folder of the results; default armopt-out/MODEL-DEVICE.")
+@click.option("--offline", is_flag=True, help="Never fetch anything.")
+@click.option("--quiet", is_flag=True, help="No progress; the verdict and errors only.")
+@json_option
+def command(quiet: bool, as_json: bool, **options: Any) -> int:
+    """Prune, cluster and quantize MODEL until a leaf of the tree meets the target on the device.
+
+    MODEL is a .keras or .h5 file or a SavedModel folder; --data digits has one of its own. What is left out here is
+    taken from ./armopt.toml if there is one. Without limits the first leaf is built and shown.
+
+    \b
+    Exit codes: 0 met (or no limits), 1 not met, 2 usage, 3 inconclusive or unstable,
+    4 device or infrastructure, 130 interrupted.
+    """
+    # What can be wrong on the command line is found before TensorFlow is imported, which takes seconds.
+    arguments = _arguments(options)
+    with chatter_to_stderr():
+        from armopt.flow import deploy
+
+        result = deploy(**arguments, listener=_listener(quiet))
+    if as_json:
+        print_json(result.model_dump(mode="json", by_alias=True))
+    else:
+        from armopt.show.result import result_table, verdict_lines
+
+        print_rich(*([] if quiet else [result_table(result)]), *verdict_lines(result))
+    return EXIT_OF_VERDICT[result.verdict]
+
+
+def _arguments(options: dict[str, Any]) -> dict[str, Any]:
+    """What `flow.deploy` is called with: the command line, else the project file, else the defaults."""
+    from armopt.catalog.devices import find_device
+    from armopt.catalog.profiles import check_overrides, find_profile
+    from armopt.catalog.project import FILE_NAME, find_project
+
+    demo = options["data"] == "digits" and options["model"] is None
+    project = None if demo else find_project()
+    given = dict(options)
+    overrides: dict[str, object] = {}
+    written: dict[str, object] = {}
+    if project is not None:
+        say(f"{FILE_NAME} says what the command line leaves out")
+        given.update({key: getattr(project, key) for key in _FROM_PROJECT if given[key] is None})
+        overrides.update(project.settings)
+        written.update(project.target.model_dump())
+    given.update({key: value for key, value in _DEFAULTS.items() if given[key] is None})
+    if given["device"] is None:
+        raise UsageError("no device given", "name a board kind with --device, such as pi4; armopt devices lists them")
+    if given["model"] is None and given["data"] is None:
+        raise UsageError("no model and no data given", "armopt deploy model.keras --data data.npz --device pi4; or try --data digits")
+
+    for key in ("sparsity", "clusters", "epochs", "seed"):
+        value = given.pop(key)
+        if value is not None:
+            overrides[key] = value
+    if options["epochs"] is not None:
+        overrides["min_steps"] = 0  # who names epochs means epochs
+    written.update({field: given.pop(field) for field in FIELDS if given.get(field) is not None})
+    arguments = {key: value for key, value in given.items() if key not in FIELDS}
+    find_device(arguments["device"])
+    find_profile(arguments["profile"])
+    return {**arguments, "overrides": check_overrides(overrides), "target": read_target(written)}
+
+
+def _listener(quiet: bool) -> Listener:
+    if quiet:
+        from armopt.core.events import silent
+
+        return silent
+    from armopt.show.console import listener_for
+
+    return listener_for(sys.stderr)

@@ -1,0 +1,61 @@
+"""A command's product goes to stdout and nothing else does: progress, remarks and libraries' chatter go to stderr."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sys
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+# Where stdout is a file or a pipe, tables are as wide as they need and not cut to a terminal's 80 columns.
+_PIPE_WIDTH = 200
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout, nothing else.")
+
+
+def print_json(document: Any) -> None:
+    """Print a JSON document, ASCII only: no escape from a model or a file reaches a terminal through it."""
+    click.echo(json.dumps(document, indent=2, allow_nan=False))
+
+
+def print_rich(*renderables: RenderableType) -> None:
+    """Print tables and sentences; without colours where stdout is no terminal."""
+    from rich.console import Console
+
+    console = Console(file=sys.stdout, highlight=False, width=None if sys.stdout.isatty() else _PIPE_WIDTH)
+    for renderable in renderables:
+        console.print(renderable)
+
+
+def say(text: str) -> None:
+    """Progress and remarks, on stderr."""
+    from armopt.show.text import clean
+
+    click.echo(clean(text), err=True)
+
+
+@contextlib.contextmanager
+def chatter_to_stderr() -> Iterator[None]:
+    """Meanwhile whatever prints to stdout, in Python or in C, prints to stderr."""
+    sys.stdout.flush()
+    try:
+        number = sys.stdout.fileno()
+    except (OSError, ValueError):  # not a file: a test reads it
+        number = None
+    kept = None if number is None else os.dup(number)
+    try:
+        if number is not None:
+            os.dup2(2, number)
+        with contextlib.redirect_stdout(sys.stderr):
+            yield
+    finally:
+        if number is not None and kept is not None:
+            os.dup2(kept, number)
+            os.close(kept)
