@@ -126,6 +126,28 @@ def judge(device: BoardKind, rows: list[dict[str, str]]) -> list[Row]:
     return judged
 
 
+def left_out(judged: list[Row]) -> list[float]:
+    """Predicted over published of each row, with the coefficient fitted on the other model families only."""
+    ratios = []
+    for row in judged:
+        others = [other.coefficient for other in judged if MODELS[other.model][0] != MODELS[row.model][0]]
+        if others:
+            ratios.append((statistics.median(others) * row.core_ms + row.memory_ms) / row.published_ms)
+    return ratios
+
+
+def four_threads(device: BoardKind, published: dict[str, float]) -> None:
+    """A core without single-thread rows: what coefficient would four published threads ask for?"""
+    print(f"\n{device.title}, 4 threads (other kernels: armhf), XNNPACK README of May 22, 2020\n")
+    print("| model | type | published mean (ms) | predicted p50 (ms) | predicted / published | asked coefficient |")
+    print("|---|---|---|---|---|---|")
+    for model, published_ms in published.items():
+        prediction = predict(count(model_file(model, "fp32"), device), device, threads=4)
+        asked = device.fitted.coefficient * (published_ms - prediction.memory_ms) / prediction.core_ms
+        ratio = prediction.p50_ms / published_ms
+        print(f"| {model} | fp32 | {published_ms:.0f} | {prediction.p50_ms:.1f} | {ratio:.2f} | {asked:.2f} |")
+
+
 def main() -> None:
     """Print one table per device, in Markdown."""
     rows = published_rows()
@@ -144,7 +166,11 @@ def main() -> None:
         fitted = statistics.median(row.coefficient for row in judged)
         used = device.fitted.coefficient
         span = f"ratio {ratios[0]:.2f} to {ratios[-1]:.2f}"
-        print(f"\n{len(judged)} rows; coefficient used {used}, fitted {fitted:.3f}; {span}")
+        print(f"\n{len(judged)} rows; coefficient used {used}, fitted {fitted:.3f}; {span}", end="")
+        apart = sorted(left_out(judged))
+        print(f"; family left out: {apart[0]:.2f} to {apart[-1]:.2f}" if apart else "")
+    four_threads(find_device("pi3"), {"mobilenet_v1_1.0_224": 116.0, "mobilenet_v2_1.0_224": 83.0})
+    four_threads(find_device("pi4"), {"mobilenet_v1_1.0_224": 72.0, "mobilenet_v2_1.0_224": 41.0})
 
 
 if __name__ == "__main__":

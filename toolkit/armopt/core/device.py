@@ -82,6 +82,8 @@ class CoreKind(Record):
     part: int
     issue_width: float = Field(gt=0, description="instructions decoded per cycle")
     shared_load_store: bool = Field(False, description="true where one pipe does loads and stores")
+    first_pipe: tuple[str, ...] = Field((), description="vector classes that only one of two vector pipes executes")
+    second_pipe: tuple[str, ...] = Field((), description="vector classes that only the other one executes")
     identity_source: str
     cycles_source: str
     cycles: dict[str, float]
@@ -90,10 +92,10 @@ class CoreKind(Record):
 
     @model_validator(mode="after")
     def _every_class_is_timed(self) -> CoreKind:
-        unknown = sorted(set(self.cycles) - set(CLASS_INDEX))
+        unknown = sorted({*self.cycles, *self.first_pipe, *self.second_pipe} - set(CLASS_INDEX))
         missing = sorted(set(CLASS_INDEX) - set(self.cycles))
         if unknown:
-            raise ValueError(f"cycles: unknown instruction class {unknown[0]!r}")
+            raise ValueError(f"unknown instruction class {unknown[0]!r}")
         if missing:
             raise ValueError(f"cycles: no figure for instruction class {missing[0]!r}")
         if min(self.cycles.values()) < 0:

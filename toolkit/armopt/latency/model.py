@@ -1,14 +1,16 @@
 """The first latency model: instruction counts and a board kind -> milliseconds with a stated interval.
 
 A block of code costs what its busiest unit needs: the sum over its instructions of the reciprocal throughput of their
-class, or the instructions divided by the issue width where that is more (a bound, as port models of throughput give
-it: Abel and Reineke, uops.info, ASPLOS 2019). Dependences and cache hits beyond the first level are not modelled; one
-coefficient per core, fitted on published latencies, stands for them. Memory traffic is added, not overlapped.
-`benchmarks/first_latency_model.py` fits the coefficients and shows the errors; docs/results.md holds its figures.
+class, or the instructions divided by the issue width where that is more (a bound, as port models of throughput give it:
+Abel and Reineke, uops.info, ASPLOS 2019). Two vector pipes share what both can execute. Dependences and cache hits
+beyond the first level are not modelled; one coefficient per core, fitted on published latencies, stands for them.
+Memory traffic is added, not overlapped. `benchmarks/first_latency_model.py` fits the coefficients and shows the errors;
+docs/results.md holds its figures.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,7 +18,7 @@ from numpy.typing import NDArray
 
 from armopt.core.counts import Counts
 from armopt.core.device import BoardKind, CoreKind
-from armopt.core.instructions import CLASS_UNIT, CLASSES, UNITS
+from armopt.core.instructions import CLASS_INDEX, CLASS_UNIT, CLASSES, UNITS
 
 LINE_BYTES = 64
 # Published XNNPACK latencies with four threads lie near 1.25 x compute / 4 (-13% to +21%: Raspberry Pi 4B rows of the
@@ -75,12 +77,22 @@ def core_cycles(counts: Counts, core: CoreKind) -> float:
 def block_cycles(classes: NDArray[np.int64], core: CoreKind) -> NDArray[np.float64]:
     """(blocks,) cycles of one execution of each block, from (blocks, classes) instruction counts."""
     cost = np.array([core.cycles[name] for name in CLASSES])
-    unit_of = np.array([UNITS.index(CLASS_UNIT[name]) for name in CLASSES])
+    unit_of = [CLASS_UNIT[name] for name in CLASSES]
     if core.shared_load_store:
-        unit_of[unit_of == UNITS.index("store")] = UNITS.index("load")
-    busy = np.stack([classes[:, unit_of == unit] @ cost[unit_of == unit] for unit in range(len(UNITS))])
+        unit_of = ["load" if unit == "store" else unit for unit in unit_of]
+
+    def busy(names: Iterable[str]) -> NDArray[np.float64]:
+        columns = [CLASS_INDEX[name] for name in names]
+        time: NDArray[np.float64] = classes[:, columns] @ cost[columns]
+        return time
+
+    units = {unit: [name for name, own in zip(CLASSES, unit_of, strict=True) if own == unit] for unit in UNITS}
+    first, second = busy(core.first_pipe), busy(core.second_pipe)
+    either = busy(name for name in units.pop("vector") if name not in (*core.first_pipe, *core.second_pipe))
+    # What one pipe alone executes leaves the other free: in the sum over both it counts half.
+    vector = np.maximum.reduce([either + (first + second) / 2, first, second])
     issue = classes.sum(axis=1) / core.issue_width
-    bound: NDArray[np.float64] = np.maximum(busy.max(axis=0), issue)
+    bound: NDArray[np.float64] = np.maximum.reduce([vector, issue, *(busy(names) for names in units.values())])
     return bound
 
 
