@@ -37,6 +37,7 @@ void qemu_plugin_register_vcpu_tb_trans_cb(qemu_plugin_id_t id, tb_trans_cb cb);
 void qemu_plugin_register_vcpu_tb_exec_cb(struct qemu_plugin_tb *tb, vcpu_cb cb, int flags, void *data);
 void qemu_plugin_register_vcpu_mem_cb(struct qemu_plugin_insn *insn, mem_cb cb, int flags, int rw, void *data);
 void qemu_plugin_register_vcpu_syscall_cb(qemu_plugin_id_t id, syscall_cb cb);
+void qemu_plugin_reset(qemu_plugin_id_t id, void (*done)(qemu_plugin_id_t id));
 size_t qemu_plugin_tb_n_insns(const struct qemu_plugin_tb *tb);
 uint64_t qemu_plugin_tb_vaddr(const struct qemu_plugin_tb *tb);
 struct qemu_plugin_insn *qemu_plugin_tb_get_insn(const struct qemu_plugin_tb *tb, size_t index);
@@ -201,6 +202,11 @@ static void stop(void)
     }
 }
 
+static void on_reset(qemu_plugin_id_t id)
+{
+    (void)id;
+}
+
 static void on_syscall(qemu_plugin_id_t id, unsigned int vcpu, int64_t number, uint64_t a1, uint64_t a2, uint64_t a3,
                        uint64_t a4, uint64_t a5, uint64_t a6, uint64_t a7, uint64_t a8)
 {
@@ -211,8 +217,10 @@ static void on_syscall(qemu_plugin_id_t id, unsigned int vcpu, int64_t number, u
         simulating = 1; /* fills the caches, so that the counted inference finds them as in a steady state */
     else if (descriptor == START)
         start();
-    else if (descriptor == STOP)
+    else if (descriptor == STOP) {
         stop();
+        qemu_plugin_reset(id, on_reset); /* the samples that follow run without callbacks */
+    }
 }
 
 static int add_cache(const char *text)
