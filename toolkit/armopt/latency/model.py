@@ -21,8 +21,8 @@ from armopt.core.device import BoardKind, CoreKind
 from armopt.core.instructions import CLASS_INDEX, CLASS_UNIT, CLASSES, UNITS
 
 LINE_BYTES = 64
-# A thread brings 80% of itself: of four published four-thread XNNPACK rows the figures were 0.98 to 1.29 times what that
-# predicts (docs/results.md, "First latency model"). The interval widens by it, downwards by as much as is plausible.
+# A thread brings 80% of itself: four published four-thread XNNPACK rows are 0.98 to 1.29 times what that predicts
+# (docs/results.md, "First latency model"). The interval widens by it, and downwards by a judgement.
 THREAD_EFFICIENCY = 0.8
 THREAD_SPREAD = (0.87, 1.3)
 

@@ -78,14 +78,19 @@ def check(arrays: list[Any], details: list[dict[str, Any]]) -> str | None:
 
 
 def run(job: dict[str, Any]) -> int:
-    """Run the job; 0, or 2 after an `error` event."""
-    interpreter_class, runtime = load_runtime()
-    began = time.perf_counter()
+    """Run the job; 0, or 2 after an `error` event. What the runtime raises is the model's fault."""
     try:
-        interpreter = make_interpreter(interpreter_class, job["model"], job["threads"])
+        return run_model(job)
     except (ValueError, RuntimeError) as error:
         say("error", kind="model", text=str(error))
         return 2
+
+
+def run_model(job: dict[str, Any]) -> int:
+    """Load the model and feed it all samples."""
+    interpreter_class, runtime = load_runtime()
+    began = time.perf_counter()
+    interpreter = make_interpreter(interpreter_class, job["model"], job["threads"])
     inputs, outputs = interpreter.get_input_details(), interpreter.get_output_details()
     described = [describe(tensor) for tensor in inputs]
     say("loaded", runtime=runtime, inputs=described, load_ms=1e3 * (time.perf_counter() - began))

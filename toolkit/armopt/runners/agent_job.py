@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -40,8 +41,12 @@ def follow(command: Sequence[str], job: Job, *, where: str, say: Say, env: Mappi
         DeviceError: the agent can't run at `where`.
     """
     told: dict[str, Any] = {}
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=dict(env)) as process:
-        assert process.stdout is not None and process.stderr is not None
+    # stderr goes to a file: a runtime that complains much would fill a pipe that nobody reads, and hang.
+    with (
+        tempfile.TemporaryFile("w+", errors="replace") as stderr,
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=stderr, text=True, env=dict(env)) as process,
+    ):
+        assert process.stdout is not None
         for line in process.stdout:
             event = _parse(line)
             kind = event.pop("event", None)
@@ -51,7 +56,9 @@ def follow(command: Sequence[str], job: Job, *, where: str, say: Say, env: Mappi
                 _refuse(event, job)
             elif kind in ("loaded", "done"):
                 told |= event
-        complaint = process.stderr.read().strip().splitlines()
+        process.wait()
+        stderr.seek(0)
+        complaint = stderr.read().strip().splitlines()
     if process.returncode == 0:
         return told
     last = complaint[-1][:300] if complaint else "no message"
@@ -80,4 +87,4 @@ def _refuse(event: Mapping[str, Any], job: Job) -> None:
     text = " ".join(str(event.get("text", "")).split())[:300]
     if event.get("kind") == "input":
         raise UsageError(f"{job.model}: the samples do not fit: {text}", "give one array per model input, typed as it")
-    raise ModelError(f"{job.model}: the runtime can't load it ({text})", "check that it is a whole .tflite file")
+    raise ModelError(f"{job.model}: the runtime can't run it ({text})", "check that it is a whole .tflite file")

@@ -26,6 +26,8 @@ from armopt.runners.qemu.tools import require, run
 
 LOCK_FILE = Path(__file__).with_name("sysroot.lock.toml")
 SITE = "usr/lib/python3/dist-packages"
+KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")  # what mmdebstrap checks Debian's signatures with
+_NETWORK = "check the network, then run again: nothing half-built is kept"
 
 
 class Wheel(BaseModel):
@@ -62,6 +64,10 @@ def ensure_sysroot(*, say: Say, offline: bool) -> Path:
     if offline:
         raise DeviceError(f"the emulator's system is not in the cache ({root})", "run once without --offline")
     require("qemu-aarch64", "mmdebstrap")
+    if not KEYRING.is_file():  # Ubuntu does not bring it
+        raise DeviceError(
+            f"Debian's signing keys are missing ({KEYRING})", "run: apt-get install debian-archive-keyring"
+        )
     lock = SysrootLock.model_validate(tomllib.loads(text.decode()))
     root.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{root}.lock"):
@@ -110,7 +116,7 @@ def _extract_packages(tree: Path, lock: SysrootLock, say: Say) -> None:
     # chrootless needs neither root nor user namespaces: nothing of the foreign system is run.
     options = ["--variant=extract", "--mode=chrootless", f"--architectures={lock.architecture}"]
     options += ["--skip=cleanup/apt/cache", "--quiet", f"--include={','.join(lock.packages)}"]
-    run(["mmdebstrap", *options, lock.suite, str(tree)], "extracting the emulator's system")
+    run(["mmdebstrap", *options, lock.suite, str(tree)], "extracting the emulator's system", _NETWORK)
     archives = tree / "var/cache/apt/archives"
     fetched = sorted(path.stem.split("_") for path in archives.glob("*.deb"))
     listed = "".join(f"{name} {version.replace('%3a', ':')}\n" for name, version, _ in fetched)
@@ -128,11 +134,12 @@ def _install_wheels(tree: Path, lock: SysrootLock, scratch: Path, say: Say) -> N
     if importlib.util.find_spec("pip"):
         platforms = [option for wheel in lock.wheels for option in ("--platform", wheel.platform)]
         command = [sys.executable, "-m", "pip", "install", "--no-compile", "--implementation", "cp", *platforms]
-    elif shutil.which("uv"):  # uv makes environments without pip
-        command = ["uv", "pip", "install", "--python-platform", "aarch64-manylinux_2_28"]
+    elif uv := shutil.which("uv") or shutil.which("uv", path=str(Path(sys.executable).parent)):
+        # uv makes environments without pip
+        command = [uv, "pip", "install", "--python", sys.executable, "--python-platform", "aarch64-manylinux_2_28"]
     else:
         raise DeviceError("neither pip nor uv is there to fetch the emulator's wheels", "run: python -m ensurepip")
-    run([*command, *common], "fetching the emulator's wheels")
+    run([*command, *common], "fetching the emulator's wheels", _NETWORK)
 
 
 def _compile(tree: Path, lock: SysrootLock) -> None:

@@ -20,11 +20,11 @@ def require(*programs: str) -> None:
         raise DeviceError(f"the emulator needs {', '.join(missing)}", f"run: apt-get install {packages}")
 
 
-def run(command: Sequence[str], doing: str) -> str:
+def run(command: Sequence[str], doing: str, mend: str = "mend that and run again") -> str:
     """Run `command` and return its stdout; DeviceError with its last line of complaint where it fails."""
     done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
     if done.returncode != 0:
         lines = [line for line in (done.stderr or done.stdout).splitlines() if line.strip()]
         cause = next((line for line in lines if line.startswith(("E:", "ERROR:"))), lines[-1] if lines else "")
-        raise DeviceError(f"{doing} failed: {command[0]}: {cause.strip()[:300]}", "mend that and run again")
+        raise DeviceError(f"{doing} failed: {command[0]}: {cause.strip()[:300]}", mend)
     return done.stdout
