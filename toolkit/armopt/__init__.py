@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 # set in the one place that runs before any of ours can import it.
 os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
 
-__version__ = "0.1.0"
+from armopt.core.version import VERSION as __version__  # noqa: E402
 
 _PUBLIC = {
     "deploy": "armopt.flow",
@@ -32,14 +32,17 @@ _PUBLIC = {
 __all__ = [*_PUBLIC, "__version__"]
 
 if TYPE_CHECKING:
-    from armopt.compress.audit import audit
-    from armopt.compress.constraints import Constraints
-    from armopt.compress.notebook import cluster, export, prune, quantize
-    from armopt.compress.projection import ConstraintsCallback
-    from armopt.core.records import Result
-    from armopt.core.target import Target
-    from armopt.flow import deploy
-    from armopt.measuring import measure
+    from armopt.compress.audit import audit as audit
+    from armopt.compress.constraints import Constraints as Constraints
+    from armopt.compress.notebook import cluster as cluster
+    from armopt.compress.notebook import export as export
+    from armopt.compress.notebook import prune as prune
+    from armopt.compress.notebook import quantize as quantize
+    from armopt.compress.projection import ConstraintsCallback as ConstraintsCallback
+    from armopt.core.records import Result as Result
+    from armopt.core.target import Target as Target
+    from armopt.flow import deploy as deploy
+    from armopt.measuring import measure as measure
 
 
 def __getattr__(name: str) -> Any:

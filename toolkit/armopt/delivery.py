@@ -52,7 +52,8 @@ for sample in range(len(arrays[0])):
     model.invoke()
     for detail in sorted(model.get_output_details(), key=lambda detail: detail["name"]):
         value, (scale, zero_point) = model.get_tensor(detail["index"]), detail["quantization"]
-        print(np.array2string((value.astype(np.float32) - zero_point) * scale if scale else value, max_line_width=10**6))
+        real = (value.astype(np.float32) - zero_point) * scale if scale else value
+        print(np.array2string(real, max_line_width=10**6))
 ''')
 
 
@@ -74,14 +75,16 @@ def deliver(result: Result, artifact: Path | None, out: Path, preprocess: str, t
             _atomically(out / "run_model.py", script.encode())
         _atomically(out / "result.json", (result.model_dump_json(by_alias=True, indent=2) + "\n").encode())
     except OSError as error:
-        raise StoreError(f"'{out}' can't be written: {error.strerror or error}", "make room, or name another --out") from error
+        raise StoreError(
+            f"'{out}' can't be written: {error.strerror or error}", "make room, or name another --out"
+        ) from error
 
 
 def _atomically(path: Path, content: bytes) -> None:
     part = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         part.write_bytes(content)
-        os.replace(part, path)
+        part.replace(path)
     finally:
         part.unlink(missing_ok=True)
 

@@ -1,4 +1,4 @@
-"""THE flow: a trained Keras model goes down the tree until a leaf meets the target on the device. Start reading here."""
+"""THE flow: a trained Keras model goes down the tree until a leaf meets the target on the device. Start here."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import time
 from pathlib import Path
 from typing import Any, Literal
 
-from armopt import __version__
 from armopt.core.events import Listener, Note, RunFinished, RunStarted, silent
 from armopt.core.profile import Profile
 from armopt.core.records import Result
 from armopt.core.target import Target
 from armopt.core.tree import Tree
+from armopt.core.version import VERSION
 
 
 def deploy(
@@ -45,7 +45,8 @@ def deploy(
         profile: name, path or record of the tree and its strengths.
         until: `first` stops at the first leaf that meets the target, `best` builds all and keeps the best.
         overrides: settings over the profile's, for example {"sparsity": 0.6, "epochs": 3}.
-        loss, metric: Keras names or `module:function`, over what the model says.
+        loss: Keras name or `module:function`, over what the model says.
+        metric: Keras name or `module:function`, over what the model says.
         preprocess: `none`, `unit` or `signed`; the same for training, calibration, scoring and the board.
         custom_objects: module with the model's own layers.
         trust_model: allow code embedded in the model file.
@@ -94,13 +95,28 @@ def deploy(
     if walked.chosen is not None:
         chosen = nodes[walked.chosen]
         on_device = runs.accuracy(walked.built[walked.chosen], chosen.instructions)
-        nodes[walked.chosen] = chosen.model_copy(update={"accuracy": chosen.accuracy.model_copy(update={"device": on_device})})
+        nodes[walked.chosen] = chosen.model_copy(
+            update={"accuracy": chosen.accuracy.model_copy(update={"device": on_device})}
+        )
     result = Result(
-        armopt_version=__version__, device=kind.name, runner="qemu", evidence="modelled", model=ready.source.name,
-        data=ready.data.name, metric=ready.task.metric, source_accuracy=builder.source_metric("test"),
-        target=goal.model_dump(), verdict=walked.verdict, reason=walked.reason, chosen=walked.chosen, pareto=walked.pareto,
-        nodes=tuple(nodes.values()), notes=ready.notes, out=str(folder), seconds=round(time.monotonic() - started, 2),
-    )  # fmt: skip
+        armopt_version=VERSION,
+        device=kind.name,
+        runner="qemu",
+        evidence="modelled",
+        model=ready.source.name,
+        data=ready.data.name,
+        metric=ready.task.metric,
+        source_accuracy=builder.source_metric("test"),
+        target=goal.model_dump(),
+        verdict=walked.verdict,
+        reason=walked.reason,
+        chosen=walked.chosen,
+        pareto=walked.pareto,
+        nodes=tuple(nodes.values()),
+        notes=ready.notes,
+        out=str(folder),
+        seconds=round(time.monotonic() - started, 2),
+    )
     deliver(result, walked.built[walked.chosen].tflite if walked.chosen else None, folder, preprocess, threads)
     listener(RunFinished(result))
     return result

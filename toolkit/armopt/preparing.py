@@ -35,15 +35,28 @@ class Ready:
     notes: tuple[str, ...]
 
 
-def prepare_run(model: Any, data: Any, cache: Path, loss: str | None, metric: str | None, preprocess: str,
-                custom_objects: str | None, trust_model: bool, listener: Listener) -> Ready:  # fmt: skip
+def prepare_run(
+    model: Any,
+    data: Any,
+    cache: Path,
+    loss: str | None,
+    metric: str | None,
+    preprocess: str,
+    custom_objects: str | None,
+    trust_model: bool,
+    listener: Listener,
+) -> Ready:
     """Load and check model, data and task.
 
     Args:
         model: path, Keras model or None for the model that belongs to `--data digits`.
         data: name, path, (x, y) or Data.
         cache: folder where the digits model is kept.
-        loss, metric, preprocess, custom_objects, trust_model: as in `flow.deploy`.
+        loss: as in `flow.deploy`, like the next four.
+        metric: of the task.
+        preprocess: of the inputs.
+        custom_objects: module with the model's layers.
+        trust_model: allow embedded code.
         listener: told of work that takes a while.
 
     Raises:
@@ -52,12 +65,14 @@ def prepare_run(model: Any, data: Any, cache: Path, loss: str | None, metric: st
     if data is None:
         raise UsageError("no data given", "name it with --data: digits, an .npz, an image folder or module:function")
     if model is None and data != "digits":
-        raise UsageError("no model given", "name a .keras or .h5 file or a SavedModel folder; only --data digits has its own")
+        raise UsageError(
+            "no model given", "name a .keras or .h5 file or a SavedModel folder; only --data digits has its own"
+        )
     if model is None:
         if not (cache / MODEL_NAME).exists():
             listener(Note("training the built-in digits model (once, about half a minute)"))
         model = str(digits_model_file(cache))
-    source = load_model(model, custom_objects, trust_model) if isinstance(model, (str, Path)) else as_source(model)
+    source = load_model(str(model), custom_objects, trust_model) if isinstance(model, (str, Path)) else as_source(model)
     ready = prepare(_raw_data(data, source.model), source.model, preprocess)
     _check_bridge_on(source.model, ready.val)
     task, ready = find_task(source.model, ready, loss, metric)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -54,7 +54,9 @@ def audit(path: Path | str, promises: Mapping[str, Promise] | None = None) -> Au
     layers = tuple(_layer(tensor, *pieces.get(tensor.index, (None, None))) for tensor in tensors)
     weights = sum(int(tensor.codes.size) for tensor in tensors)
     zeros = sum(int(tensor.zeros.sum()) for tensor in tensors)
-    clustered = [layer.codes for layer in layers if layer.codes_promised is not None] or [layer.codes for layer in layers]
+    clustered = [layer.codes for layer in layers if layer.codes_promised is not None] or [
+        layer.codes for layer in layers
+    ]
     return Audit(
         sha256=hashlib.sha256(content).hexdigest(),
         size_bytes=len(content),
@@ -83,13 +85,18 @@ class _Piece:
 def _find(promise: Promise, key: str, tensors: Sequence[WeightTensor]) -> list[tuple[WeightTensor, _Piece]]:
     """Tensors that hold the kernel: those whose channels point where the kernel's do, copies for shared layers too."""
     constraint = promise.constraint
-    masks = None if constraint.keep is None else list(layouts(promise.kind, constraint.keep))
-    codes = None if constraint.codes is None else list(layouts(promise.kind, constraint.codes))
+    nothing: Iterator[list[Array]] = iter(())
+    masks = list(layouts(promise.kind, constraint.keep) if constraint.keep is not None else nothing)
+    codes = list(layouts(promise.kind, constraint.codes) if constraint.codes is not None else nothing)
     for way, parts in enumerate(layouts(promise.kind, promise.values)):
         matched = []
         for number, part in enumerate(parts):
             for tensor in _holders(part, key, tensors):
-                piece = _Piece(masks and masks[way][number], codes and codes[way][number], constraint.clusters)
+                piece = _Piece(
+                    masks[way][number] if masks else None,
+                    codes[way][number] if codes else None,
+                    constraint.clusters,
+                )
                 matched.append((tensor, piece))
         if len({id(piece) for _, piece in matched}) >= len(parts):
             return matched
@@ -109,7 +116,7 @@ def _holders(part: Array, key: str, tensors: Sequence[WeightTensor]) -> list[Wei
 
 
 def _alike(part: Array, tensor: WeightTensor) -> float:
-    """Mean absolute cosine between the channels of a kernel and of a tensor; batch-norm folding scales channels only."""
+    """Mean absolute cosine between the channels of a kernel and of a tensor; batch norm only scales channels."""
     a = tensor.by_channel(part.astype(np.float64))
     b = tensor.by_channel(tensor.values.astype(np.float64))
     lengths = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
@@ -148,8 +155,10 @@ def _layer(tensor: WeightTensor, key: str | None, piece: _Piece | None) -> Layer
 def _check_zeros(tensor: WeightTensor, key: str, keep: Array, zeros: Array) -> tuple[int, int]:
     lost = int((~keep & ~zeros).sum())
     if lost:
-        raise StructureLost(f"{lost:,} of {int((~keep).sum()):,} pruned weights of '{key}' are not zero in the .tflite",
-                            "this file must not be deployed; please report how it was made")  # fmt: skip
+        raise StructureLost(
+            f"{lost:,} of {int((~keep).sum()):,} pruned weights of '{key}' are not zero in the .tflite",
+            "this file must not be deployed; please report how it was made",
+        )
     return int((~keep).sum()), int((keep & zeros).sum())
 
 
@@ -165,6 +174,8 @@ def _check_codes(tensor: WeightTensor, key: str, piece: _Piece, per_channel: lis
         order = np.argsort(cluster, kind="stable")
         torn += int(((np.diff(cluster[order]) == 0) & (np.diff(code[order].astype(np.float64)) != 0)).sum())
     if torn or max(per_channel) > piece.clusters:
-        raise StructureLost(f"'{key}' was clustered to {piece.clusters} values, the .tflite has {max(per_channel)} codes in a "
-                            f"channel and {torn:,} weights away from their cluster",
-                            "this file must not be deployed; please report how it was made")  # fmt: skip
+        raise StructureLost(
+            f"'{key}' was clustered to {piece.clusters} values, the .tflite has {max(per_channel)} codes in a "
+            f"channel and {torn:,} weights away from their cluster",
+            "this file must not be deployed; please report how it was made",
+        )

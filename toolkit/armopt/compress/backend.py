@@ -14,7 +14,6 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 warnings.filterwarnings("ignore", message=".*HDF5 file via `model.save.*")
 
 
-
 @contextlib.contextmanager
 def _quiet_start() -> Iterator[None]:
     """Keep the C++ libraries' start-up chatter off stderr: TensorFlow 2.21 prints before its log level applies.

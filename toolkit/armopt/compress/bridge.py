@@ -25,7 +25,7 @@ class _Untracked:
         self.value = value
 
 
-class Keras3Layer(keras2.layers.Layer):  # type: ignore[misc]
+class Keras3Layer(keras2.layers.Layer):
     """A Keras 3 layer that Keras 2 does not know, run as it is inside a Keras 2 model.
 
     Its variables are tf.Variables underneath, so they train, save and export like any other.
@@ -99,13 +99,15 @@ def _rebuild(model3: Any, made: dict[int, tuple[Any, Any]]) -> Any:
         graph = getattr(model3, "_functional", None)
         if graph is None:
             raise ModelError(f"Sequential model '{model3.name}' has no known input shape", "build it before saving")
-    elif isinstance(model3, keras3.models.Functional if hasattr(keras3.models, "Functional") else keras3.Model) and hasattr(
-        model3, "_nodes_by_depth"
-    ):
+    elif isinstance(
+        model3, keras3.models.Functional if hasattr(keras3.models, "Functional") else keras3.Model
+    ) and hasattr(model3, "_nodes_by_depth"):
         graph = model3
     else:
-        raise ModelError(f"'{model3.name}' is a subclassed Keras 3 model, which can't be bridged to Keras 2",
-                         "write it with the functional API, or with tf-keras")  # fmt: skip
+        raise ModelError(
+            f"'{model3.name}' is a subclassed Keras 3 model, which can't be bridged to Keras 2",
+            "write it with the functional API, or with tf-keras",
+        )
     tensors: dict[int, Any] = {}
     for tensor in graph.inputs:
         shape = tuple(tensor.shape)
@@ -117,7 +119,9 @@ def _rebuild(model3: Any, made: dict[int, tuple[Any, Any]]) -> Any:
             _call_node(node, tensors, made)
     inputs = [tensors[id(tensor)] for tensor in graph.inputs]
     outputs = [tensors[id(tensor)] for tensor in graph.outputs]
-    return keras2.Model(inputs if len(inputs) > 1 else inputs[0], outputs if len(outputs) > 1 else outputs[0], name=model3.name)
+    return keras2.Model(
+        inputs if len(inputs) > 1 else inputs[0], outputs if len(outputs) > 1 else outputs[0], name=model3.name
+    )
 
 
 def _input_name(tensor: Any) -> str:
@@ -149,10 +153,26 @@ def _mapped(value: Any, tensors: dict[int, Any]) -> Any:
     return value
 
 
-_OPERATIONS = {"Add": tf.add, "Subtract": tf.subtract, "Multiply": tf.multiply, "TrueDivide": tf.divide,
-               "Divide": tf.divide, "Relu": tf.nn.relu, "Sigmoid": tf.sigmoid, "Tanh": tf.tanh, "Softmax": tf.nn.softmax,
-               "Exp": tf.exp, "Log": tf.math.log, "Sqrt": tf.sqrt, "Square": tf.square, "Absolute": tf.abs,
-               "Negative": tf.negative, "Maximum": tf.maximum, "Minimum": tf.minimum, "Matmul": tf.matmul}  # fmt: skip
+_OPERATIONS = {
+    "Add": tf.add,
+    "Subtract": tf.subtract,
+    "Multiply": tf.multiply,
+    "TrueDivide": tf.divide,
+    "Divide": tf.divide,
+    "Relu": tf.nn.relu,
+    "Sigmoid": tf.sigmoid,
+    "Tanh": tf.tanh,
+    "Softmax": tf.nn.softmax,
+    "Exp": tf.exp,
+    "Log": tf.math.log,
+    "Sqrt": tf.sqrt,
+    "Square": tf.square,
+    "Absolute": tf.abs,
+    "Negative": tf.negative,
+    "Maximum": tf.maximum,
+    "Minimum": tf.minimum,
+    "Matmul": tf.matmul,
+}
 
 
 def _call_operation(operation: Any, args: Any, kwargs: Any) -> Any:
@@ -168,7 +188,9 @@ def _call_operation(operation: Any, args: Any, kwargs: Any) -> Any:
         return tf.transpose(args[0], operation.axes)
     if name == "Mean":
         return tf.reduce_mean(args[0], operation.axis, operation.keepdims)
-    raise ModelError(f"operation '{operation.name}' (keras.ops {name}) can't be bridged to Keras 2", "use a layer for it")
+    raise ModelError(
+        f"operation '{operation.name}' (keras.ops {name}) can't be bridged to Keras 2", "use a layer for it"
+    )
 
 
 def _twin(layer3: Any, made: dict[int, tuple[Any, Any]]) -> Any:
@@ -184,8 +206,10 @@ def _twin(layer3: Any, made: dict[int, tuple[Any, Any]]) -> Any:
     try:
         return kind.from_config(_config(layer3.get_config(), name, kind))
     except (TypeError, ValueError, AttributeError, KeyError) as error:
-        raise ModelError(f"layer '{layer3.name}' ({name}) can't be bridged to Keras 2: {str(error).splitlines()[0][:120]}",
-                         "replace the layer, or build the model with tf-keras") from error  # fmt: skip
+        raise ModelError(
+            f"layer '{layer3.name}' ({name}) can't be bridged to Keras 2: {str(error).splitlines()[0][:120]}",
+            "replace the layer, or build the model with tf-keras",
+        ) from error
 
 
 def _config(config: dict[str, Any], name: str, kind: Any) -> dict[str, Any]:
@@ -198,18 +222,17 @@ def _config(config: dict[str, Any], name: str, kind: Any) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    """Serialized parts in the words of Keras 2: dtype policies are names there, inner layers have their own keys."""
-    if isinstance(value, dict) and value.get("class_name") == "DTypePolicy":
+    """Serialized parts in the words of Keras 2: dtype policies are names there, and Keras 3 has keys of its own."""
+    if not isinstance(value, dict):
+        return value
+    if value.get("class_name") == "DTypePolicy":
         return value["config"]["name"]
-    if isinstance(value, dict) and value.get("module") == "keras.layers":
-        kind = getattr(keras2.layers, value["class_name"], None)
-        if kind is not None:
-            return {"class_name": value["class_name"], "config": _config(value["config"], value["class_name"], kind)}
-    if isinstance(value, dict) and {"module", "class_name", "config"} <= set(value):
-        return {"class_name": value["class_name"], "config": {k: _plain(v) for k, v in value["config"].items()}}
-    if isinstance(value, dict):
-        return {key: _plain(part) for key, part in value.items()}
-    return value
+    if {"module", "class_name", "config"} <= set(value):
+        name = value["class_name"]
+        # "keras.initializers" -> keras2.initializers
+        kind = getattr(getattr(keras2, str(value["module"]).rpartition(".")[2], None), name, None)
+        return {"class_name": name, "config": _config(value["config"], name, kind)} if kind is not None else value
+    return {key: _plain(part) for key, part in value.items()}
 
 
 def _copy_weights(layer3: Any, layer2: Any) -> None:
@@ -219,8 +242,10 @@ def _copy_weights(layer3: Any, layer2: Any) -> None:
         return
     values = [weight.numpy() for weight in layer3.weights]
     if [value.shape for value in values] != [tuple(weight.shape) for weight in layer2.weights]:
-        raise ModelError(f"layer '{layer3.name}' ({type(layer3).__name__}) has other weights in Keras 2 than in Keras 3",
-                         "replace the layer, or build the model with tf-keras")  # fmt: skip
+        raise ModelError(
+            f"layer '{layer3.name}' ({type(layer3).__name__}) has other weights in Keras 2 than in Keras 3",
+            "replace the layer, or build the model with tf-keras",
+        )
     layer2.set_weights(values)
 
 
@@ -237,7 +262,9 @@ def outputs_differ(model3: Any, model2: Any, x: Any) -> float:
     worst = 0.0
     for a, b in zip(first, second, strict=True):
         reference = np.asarray(a)
-        worst = max(worst, float(np.max(np.abs(reference - np.asarray(b))) / max(1.0, float(np.max(np.abs(reference))))))
+        worst = max(
+            worst, float(np.max(np.abs(reference - np.asarray(b))) / max(1.0, float(np.max(np.abs(reference)))))
+        )
     return worst
 
 
@@ -263,17 +290,21 @@ def check_bridge(model3: Any, model2: Any, x: Any) -> None:
     """
     worst = outputs_differ(model3, model2, x)
     if not worst <= TOLERANCE:
-        raise ModelError(f"the model says something else in Keras 2 than in Keras 3 (outputs differ by {worst:.2g})",
-                         "build the model with tf-keras, and report the layer types in it")  # fmt: skip
+        raise ModelError(
+            f"the model says something else in Keras 2 than in Keras 3 (outputs differ by {worst:.2g})",
+            "build the model with tf-keras, and report the layer types in it",
+        )
 
 
 def _compile_alike(model3: Any, model2: Any) -> None:
-    """Carry loss and metrics over where Keras 2 knows them by name; else the task is inferred as for any other model."""
+    """Carry loss and metrics over where Keras 2 knows them by name; else the task is inferred as for others."""
     config = (model3.get_compile_config() if getattr(model3, "compiled", False) else None) or {}
     loss, metrics = config.get("loss"), config.get("metrics")
     try:
         loss2 = _loss_or_metric(loss, keras2.losses)
-        metrics2 = [_loss_or_metric(metric, keras2.metrics) for metric in metrics or [] if isinstance(metric, (str, dict))]
+        metrics2 = [
+            _loss_or_metric(metric, keras2.metrics) for metric in metrics or [] if isinstance(metric, (str, dict))
+        ]
     except (AttributeError, TypeError, KeyError):
         return
     if loss2 is not None:
@@ -284,5 +315,11 @@ def _loss_or_metric(value: Any, room: Any) -> Any:
     if isinstance(value, dict):
         kind = getattr(room, value["class_name"])
         accepted = inspect.signature(kind.__init__).parameters
-        return kind(**{key: part for key, part in value["config"].items() if key in accepted and key not in ("dtype", "reduction")})
+        return kind(
+            **{
+                key: part
+                for key, part in value["config"].items()
+                if key in accepted and key not in ("dtype", "reduction")
+            }
+        )
     return value

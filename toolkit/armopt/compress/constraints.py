@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -80,7 +81,7 @@ class Constraints(Mapping[str, KernelConstraint]):
             if constraint.codes is not None:
                 arrays[f"codes|{key}"] = constraint.codes
                 arrays[f"clusters|{key}"] = np.array(constraint.clusters)
-        with open(path, "wb") as file:
+        with Path(path).open("wb") as file:
             np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
 
     @classmethod

@@ -13,6 +13,7 @@ from armopt.core.errors import DataError
 
 Array = npt.NDArray[Any]
 
+SPLITS = ("train", "val", "test")
 _SAMPLE_SEED = 20260101
 
 
@@ -88,26 +89,35 @@ def prepare(data: Data, model: Any, preprocess: str) -> Data:
 
     def ready(name: str, split: Split) -> Split:
         if len(split.x) != len(inputs):
-            raise DataError(f"the model has {len(inputs)} inputs, the data has {len(split.x)}",
-                            "give one array per input: x_train_0, x_train_1, ...")  # fmt: skip
+            raise DataError(
+                f"the model has {len(inputs)} inputs, the data has {len(split.x)}",
+                "give one array per input: x_train_0, x_train_1, ...",
+            )
         arrays = []
         for array, (input_name, shape, dtype) in zip(split.x, inputs, strict=True):
             fitted = _fitted(array, shape)
             if fitted is None:
-                raise DataError(f"input '{input_name}' takes samples of shape {_words(shape[1:])}, "
-                                f"x_{name} has {_words(array.shape[1:])}", "reshape the data or name another model")  # fmt: skip
+                raise DataError(
+                    f"input '{input_name}' takes samples of shape {_words(shape[1:])}, "
+                    f"x_{name} has {_words(array.shape[1:])}",
+                    "reshape the data or name another model",
+                )
             if not np.issubdtype(dtype, np.integer):
-                fitted = fitted.astype(np.float32) if (scale, offset) == (1, 0) else fitted * np.float32(scale) + np.float32(offset)  # noqa: E501
+                fitted = (
+                    fitted.astype(np.float32)
+                    if (scale, offset) == (1, 0)
+                    else fitted * np.float32(scale) + np.float32(offset)
+                )
                 if not np.isfinite(fitted).all():
                     raise DataError(f"x_{name} holds values that are not finite", "remove NaN and infinite samples")
             arrays.append(np.ascontiguousarray(fitted, dtype))
         return replace(split, x=tuple(arrays))
 
-    splits = {name: ready(name, getattr(data, name)) for name in ("train", "val", "test")}
-    for name, split in splits.items():
-        if len(split) == 0:
+    for name in SPLITS:
+        if len(getattr(data, name)) == 0:
             raise DataError(f"split '{name}' has no samples", "give more data")
-    return replace(data, preprocess=preprocess, **splits)
+    train, val, test = (ready(name, getattr(data, name)) for name in SPLITS)
+    return replace(data, preprocess=preprocess, train=train, val=val, test=test)
 
 
 def _fitted(array: Array, shape: tuple[int | None, ...]) -> Array | None:

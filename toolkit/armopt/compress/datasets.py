@@ -44,7 +44,9 @@ def load_data(what: str, image_size: tuple[int, int] | None = None, channels: in
     if ":" in what and not path.exists():
         return with_val(_from_function(what))
     if path.exists():
-        raise DataError(f"'{what}' is not data that armopt reads", "give an .npz, a folder of images or module:function")
+        raise DataError(
+            f"'{what}' is not data that armopt reads", "give an .npz, a folder of images or module:function"
+        )
     raise DataError(f"data '{what}' not found", "give digits, an .npz, a folder of class folders or module:function")
 
 
@@ -66,7 +68,9 @@ def _from_function(what: str) -> Data:
         names = ("train", "test") if len(result) == 2 else ("train", "val", "test")
         result = dict(zip(names, result, strict=True))
     if not isinstance(result, Mapping):
-        raise DataError(f"'{what}' returned {type(result).__name__}", "return a dict with x_train, y_train, x_test, y_test")
+        raise DataError(
+            f"'{what}' returned {type(result).__name__}", "return a dict with x_train, y_train, x_test, y_test"
+        )
     if "x_train" in result or any(str(key).startswith("x_train") for key in result):
         data = _from_mapping(what, result)
     else:
@@ -78,7 +82,9 @@ def _from_splits(what: str, splits: Mapping[str, Any]) -> Data:
     """Splits given whole: a tf.data.Dataset of batches or samples, or a pair (x, y)."""
     missing = {"train", "test"} - set(splits)
     if missing:
-        raise DataError(f"'{what}' returned no {' and no '.join(sorted(missing))}", "return x_train, y_train, x_test, y_test")
+        raise DataError(
+            f"'{what}' returned no {' and no '.join(sorted(missing))}", "return x_train, y_train, x_test, y_test"
+        )
     made = {}
     for name in ("train", "val", "test"):
         value = splits.get(name)
@@ -121,23 +127,31 @@ def _tuple_of_arrays(value: Any) -> tuple[Array, ...]:
 
 
 def _from_mapping(what: str, arrays: Mapping[str, Any]) -> Data:
-    splits = {name: Split(_columns(arrays, f"x_{name}"), _columns(arrays, f"y_{name}")) for name in ("train", "val", "test")}
+    splits = {
+        name: Split(_columns(arrays, f"x_{name}"), _columns(arrays, f"y_{name}")) for name in ("train", "val", "test")
+    }
     if not splits["train"].x or not splits["test"].x:
         have = ", ".join(sorted(map(str, arrays))) or "nothing"
-        raise DataError(f"'{what}' needs x_train and x_test, it has {have}", "name the arrays x_train, y_train, x_test, y_test")
+        raise DataError(
+            f"'{what}' needs x_train and x_test, it has {have}", "name the arrays x_train, y_train, x_test, y_test"
+        )
     for name, split in splits.items():
         lengths = {len(array) for array in (*split.x, *split.y)}
         if len(lengths) > 1:
-            raise DataError(f"the arrays of split '{name}' of '{what}' differ in length: {sorted(lengths)}", "make them equal")
-    return Data(what, **splits)
+            raise DataError(
+                f"the arrays of split '{name}' of '{what}' differ in length: {sorted(lengths)}", "make them equal"
+            )
+    return Data(what, splits["train"], splits["val"], splits["test"])
 
 
 def _columns(arrays: Mapping[str, Any], stem: str) -> tuple[Array, ...]:
     """`x_train`, or `x_train_0, x_train_1, ...`; a dict or tuple under `x_train` is several inputs."""
     if stem in arrays:
         return _tuple_of_arrays(arrays[stem])
-    numbered = sorted((key for key in arrays if key.startswith(f"{stem}_") and key[len(stem) + 1 :].isdigit()),
-                      key=lambda key: int(key[len(stem) + 1 :]))  # fmt: skip
+    numbered = sorted(
+        (key for key in arrays if key.startswith(f"{stem}_") and key[len(stem) + 1 :].isdigit()),
+        key=lambda key: int(key[len(stem) + 1 :]),
+    )
     return tuple(np.asarray(arrays[key]) for key in numbered)
 
 
@@ -149,8 +163,12 @@ def with_val(data: Data) -> Data:
     order = np.random.default_rng(_SPLIT_SEED).permutation(count)
     held = max(1, round(count * _VAL_SHARE))
     note = f"no val split given: {held:,} of {count:,} training samples are kept for choosing"
-    return replace(data, train=data.train.take(np.sort(order[held:])), val=data.train.take(np.sort(order[:held])),
-                   notes=(*data.notes, note))  # fmt: skip
+    return replace(
+        data,
+        train=data.train.take(np.sort(order[held:])),
+        val=data.train.take(np.sort(order[:held])),
+        notes=(*data.notes, note),
+    )
 
 
 def _from_folder(folder: Path, size: tuple[int, int] | None, channels: int) -> Data:
@@ -159,14 +177,19 @@ def _from_folder(folder: Path, size: tuple[int, int] | None, channels: int) -> D
         raise DataError(f"'{folder}' is a folder of images, the model does not take images", "give an .npz")
     if (folder / "train").is_dir() and (folder / "test").is_dir():
         classes = _class_names(folder / "train")
-        parts = {name: _read_classes(folder / name, classes, size, channels) for name in ("train", "val", "test")
-                 if (folder / name).is_dir()}  # fmt: skip
+        parts = {
+            name: _read_classes(folder / name, classes, size, channels)
+            for name in ("train", "val", "test")
+            if (folder / name).is_dir()
+        }
         return Data(str(folder), parts["train"], parts.get("val", Split(())), parts["test"])
     every = _read_classes(folder, _class_names(folder), size, channels)
     order = np.random.default_rng(_SPLIT_SEED).permutation(len(every))
     held = max(1, round(len(every) * 0.2))
     note = f"the folder has no train and test: {held:,} of {len(every):,} images are the test split"
-    return Data(str(folder), every.take(np.sort(order[held:])), Split(()), every.take(np.sort(order[:held])), notes=(note,))
+    return Data(
+        str(folder), every.take(np.sort(order[held:])), Split(()), every.take(np.sort(order[:held])), notes=(note,)
+    )
 
 
 def _class_names(folder: Path) -> list[str]:

@@ -28,7 +28,8 @@ def load_digits_data() -> Data:
     labels = bunch.target.astype(np.int64)
     rest, test = train_test_split(np.arange(len(labels)), test_size=360, stratify=labels, random_state=_SEED)
     train, val = train_test_split(rest, test_size=180, stratify=labels[rest], random_state=_SEED)
-    return Data("digits", *(Split((pixels[rows],), (labels[rows],)) for rows in map(np.sort, (train, val, test))))
+    parts = [Split((pixels[rows],), (labels[rows],)) for rows in map(np.sort, (train, val, test))]
+    return Data("digits", parts[0], parts[1], parts[2])
 
 
 def build_digits_model() -> Any:
@@ -66,5 +67,5 @@ def digits_model_file(folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     part = folder / f".{os.getpid()}.{MODEL_NAME}"
     model.save(part)
-    os.replace(part, path)
+    part.replace(path)
     return path

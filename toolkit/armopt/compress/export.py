@@ -51,10 +51,13 @@ def export_tflite(model: Any, calibration: Split, path: Path, float_io: bool = F
         names = _save_for_serving(model, Path(folder, "model"))
         batch = fixed_batch(model) or 1
         rows = len(calibration) // batch * batch
-        np.savez(Path(folder, "calibration.npz"), **{n: x[:rows] for n, x in zip(names, calibration.x, strict=True)})
+        samples: dict[str, Any] = {name: x[:rows] for name, x in zip(names, calibration.x, strict=True)}
+        np.savez(Path(folder, "calibration.npz"), **samples)
         reply = _converter().convert({**job, "folder": folder, "batch": batch})
     if "error" in reply:
-        raise ConversionError(f"the converter refused '{model.name}': {reply['error']}", "see docs/layers.md for what converts")
+        raise ConversionError(
+            f"the converter refused '{model.name}': {reply['error']}", "see docs/layers.md for what converts"
+        )
     notes = tuple(reply["notes"])
     if integer_inputs and not float_io:
         notes = (*notes, f"inputs {', '.join(integer_inputs)} are integers: inputs and outputs keep their types")
@@ -67,7 +70,9 @@ def _save_for_serving(model: Any, folder: Path) -> list[str]:
     many = len(model.inputs) > 1
     names = [f"in{i:02d}_{_plain(t.name)}" if many else _plain(t.name) for i, t in enumerate(model.inputs)]
     specs = {
-        name: tf.TensorSpec([batch, *(size if size is not None else 1 for size in tensor.shape[1:])], tensor.dtype, name)
+        name: tf.TensorSpec(
+            [batch, *(size if size is not None else 1 for size in tensor.shape[1:])], tensor.dtype, name
+        )
         for name, tensor in zip(names, model.inputs, strict=True)
     }
 
@@ -89,7 +94,7 @@ def _plain(name: str) -> str:
 
 
 class _Converter:
-    """The child process. It stays, since importing TensorFlow takes longer than most conversions; a dead one is replaced."""
+    """The child process. It stays, as importing TensorFlow takes longer than converting; a dead one is replaced."""
 
     def __init__(self) -> None:
         self._process: subprocess.Popen[str] | None = None
@@ -120,11 +125,14 @@ class _Converter:
             self._log = tempfile.TemporaryFile()  # noqa: SIM115
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "armopt.compress.convert_child"],
-                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._log, text=True,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=self._log,
+                text=True,
                 # Ctrl-C reaches the whole foreground group; the parent decides what becomes of the child.
                 start_new_session=True,
                 env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
-            )  # fmt: skip
+            )
         return self._process
 
     def close(self) -> None:

@@ -14,7 +14,20 @@ from armopt.core.records import Metric
 
 MetricFunction = Callable[[tuple[Array, ...], tuple[Array, ...]], float]
 
-_HIGHER_IS_BETTER = ("accuracy", "acc", "auc", "precision", "recall", "f1", "fbeta", "iou", "r2", "dice", "similarity", "top_k")
+_HIGHER_IS_BETTER = (
+    "accuracy",
+    "acc",
+    "auc",
+    "precision",
+    "recall",
+    "f1",
+    "fbeta",
+    "iou",
+    "r2",
+    "dice",
+    "similarity",
+    "top_k",
+)
 _BATCH = 1024
 
 

@@ -57,8 +57,10 @@ def load_model(what: str, custom_objects: str | None = None, trust_model: bool =
     form = _format_of(path)
     objects = _objects_of(import_module(custom_objects, "--custom-objects")) if custom_objects else {}
     if not trust_model and _has_embedded_code(path, form):
-        raise ModelError(f"model '{what}' has code embedded in it (a Lambda layer)",
-                         "write it as a custom layer, or pass --trust-model if you trust whoever made the file")  # fmt: skip
+        raise ModelError(
+            f"model '{what}' has code embedded in it (a Lambda layer)",
+            "write it as a custom layer, or pass --trust-model if you trust whoever made the file",
+        )
     notes: tuple[str, ...] = ()
     with _clear_errors(what):
         if form in ("keras3", "h5-keras3"):
@@ -67,7 +69,9 @@ def load_model(what: str, custom_objects: str | None = None, trust_model: bool =
         else:
             model = _load_keras2(path, form, objects, trust_model)
     if not isinstance(model, keras.Model):
-        raise ModelError(f"SavedModel '{what}' holds a graph without its Keras layers", "save the model as .keras instead")
+        raise ModelError(
+            f"SavedModel '{what}' holds a graph without its Keras layers", "save the model as .keras instead"
+        )
     return Source(_built(model, what), path.stem, notes)
 
 
@@ -100,8 +104,10 @@ def copy_model(model: Any) -> Any:
             copy(model.inputs if model.inputs else [keras.Input(shape[1:]) for shape in model.input_shape])
         copy.set_weights(model.get_weights())
     except (NotImplementedError, TypeError, ValueError) as error:
-        raise ModelError(f"model '{model.name}' can't be copied: {_first_line(error)}",
-                         "give every custom layer a get_config that returns its constructor's arguments") from error  # fmt: skip
+        raise ModelError(
+            f"model '{model.name}' can't be copied: {_first_line(error)}",
+            "give every custom layer a get_config that returns its constructor's arguments",
+        ) from error
     return copy
 
 
@@ -129,7 +135,13 @@ def predict(model: Any, x: tuple[Array, ...], batch_size: int = 256) -> tuple[Ar
         if fixed and rows < batch:
             part = [np.concatenate([array, np.repeat(array[-1:], batch - rows, axis=0)]) for array in part]
         result = model.predict_on_batch(part if len(part) > 1 else part[0])
-        arrays = list(result.values()) if isinstance(result, dict) else result if isinstance(result, (list, tuple)) else [result]
+        arrays = (
+            list(result.values())
+            if isinstance(result, dict)
+            else result
+            if isinstance(result, (list, tuple))
+            else [result]
+        )
         outputs.append([np.asarray(array)[:rows] for array in arrays])
     return tuple(np.concatenate([batch_outputs[i] for batch_outputs in outputs]) for i in range(len(outputs[0])))
 
@@ -164,7 +176,9 @@ def _format_of(path: Path) -> str:
             raise ModelError(f"model '{path}' is damaged", "save it again") from error
         text = version.decode() if isinstance(version, bytes) else str(version)
         return "h5-keras3" if text.startswith("3") else "h5"
-    raise ModelError(f"model '{path}' is damaged or of an unknown format", "give a .keras or .h5 file or a SavedModel folder")
+    raise ModelError(
+        f"model '{path}' is damaged or of an unknown format", "give a .keras or .h5 file or a SavedModel folder"
+    )
 
 
 def _has_embedded_code(path: Path, form: str) -> bool:
@@ -201,8 +215,15 @@ def _clear_errors(what: str) -> Iterator[None]:
         raise
     except Exception as error:  # Keras and h5py raise nearly anything on a bad file
         line = _first_line(error)
-        custom = any(word in line for word in ("Unknown layer", "Could not locate", "custom_object", "Unknown object", "registered"))
-        mend = "name the module with your layers: --custom-objects mymodule" if custom else "the file may be damaged: save it again"
+        custom = any(
+            word in line
+            for word in ("Unknown layer", "Could not locate", "custom_object", "Unknown object", "registered")
+        )
+        mend = (
+            "name the module with your layers: --custom-objects mymodule"
+            if custom
+            else "the file may be damaged: save it again"
+        )
         raise ModelError(f"model '{what}' can't be loaded: {line}", mend) from error
 
 

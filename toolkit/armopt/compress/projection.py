@@ -112,7 +112,9 @@ def _checked(variables: dict[str, Any], key: str, constraint: KernelConstraint) 
     promised = constraint.keep if constraint.keep is not None else constraint.codes
     if variable is None or (promised is not None and tuple(variable.shape) != promised.shape):
         have = "no such kernel" if variable is None else f"shape {tuple(variable.shape)}"
-        raise UsageError(f"the constraints speak of kernel '{key}', the model has {have}", "use the model they came with")
+        raise UsageError(
+            f"the constraints speak of kernel '{key}', the model has {have}", "use the model they came with"
+        )
     return variable
 
 

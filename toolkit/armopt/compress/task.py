@@ -61,7 +61,9 @@ def _with_labels(model: Any, data: Data, notes: list[str]) -> Data:
         for name in ("train", "val", "test"):
             split: Split = getattr(data, name)
             if len(split.y) != len(outputs):
-                raise DataError(f"the model has {len(outputs)} outputs, y_{name} has {len(split.y)}", "give one array per output")
+                raise DataError(
+                    f"the model has {len(outputs)} outputs, y_{name} has {len(split.y)}", "give one array per output"
+                )
         return data
     inputs = [tuple(tensor.shape) for tensor in model.inputs]
     if inputs == outputs:
@@ -99,9 +101,11 @@ def _with_logits(name: str) -> Any:
     from armopt.compress.backend import keras
 
     lowered = name.lower().replace("_", "")
-    classes = {"sparsecategoricalcrossentropy": keras.losses.SparseCategoricalCrossentropy,
-               "categoricalcrossentropy": keras.losses.CategoricalCrossentropy,
-               "binarycrossentropy": keras.losses.BinaryCrossentropy}  # fmt: skip
+    classes = {
+        "sparsecategoricalcrossentropy": keras.losses.SparseCategoricalCrossentropy,
+        "categoricalcrossentropy": keras.losses.CategoricalCrossentropy,
+        "binarycrossentropy": keras.losses.BinaryCrossentropy,
+    }
     return classes[lowered](from_logits=True) if lowered in classes else keras.losses.get(name)
 
 
@@ -115,8 +119,10 @@ def _inferred_loss(model: Any, train: Split, notes: list[str]) -> tuple[Any, str
         integers = np.issubdtype(labels.dtype, np.integer)
         if integers and labels.ndim == len(output.shape) - 1 and classes is not None and classes > 1:
             if labels.min() < 0 or labels.max() >= classes:
-                raise DataError(f"labels run from {labels.min()} to {labels.max()}, the model has {classes} classes",
-                                "use labels 0 to classes - 1")  # fmt: skip
+                raise DataError(
+                    f"labels run from {labels.min()} to {labels.max()}, the model has {classes} classes",
+                    "use labels 0 to classes - 1",
+                )
             losses.append(keras.losses.SparseCategoricalCrossentropy(from_logits=logits))
             words.append("sparse cross-entropy from " + ("logits" if logits else "probabilities"))
         elif _is_one_hot(labels, classes):
@@ -129,20 +135,28 @@ def _inferred_loss(model: Any, train: Split, notes: list[str]) -> tuple[Any, str
             losses.append(keras.losses.MeanSquaredError())
             words.append("mean squared error")
         else:
-            raise DataError(f"labels of shape {labels.shape[1:]} do not fit outputs of shape {tuple(output.shape[1:])}",
-                            "name --loss and --metric, or give other labels")  # fmt: skip
+            raise DataError(
+                f"labels of shape {labels.shape[1:]} do not fit outputs of shape {tuple(output.shape[1:])}",
+                "name --loss and --metric, or give other labels",
+            )
     notes.append(f"the model is not compiled: the loss is taken to be {' and '.join(words)}")
     return losses if len(losses) > 1 else losses[0], " and ".join(words)
 
 
 def _is_one_hot(labels: Any, classes: int | None) -> bool:
     return (
-        classes is not None and classes > 1 and labels.ndim >= 2 and labels.shape[-1] == classes
-        and set(np.unique(labels[:100])) <= {0, 1} and bool(np.all(labels[:100].sum(-1) == 1))
-    )  # fmt: skip
+        classes is not None
+        and classes > 1
+        and labels.ndim >= 2
+        and labels.shape[-1] == classes
+        and set(np.unique(labels[:100])) <= {0, 1}
+        and bool(np.all(labels[:100].sum(-1) == 1))
+    )
 
 
-def _metric(model: Any, named: str | None, loss: Any, train: Split, logits: bool, notes: list[str]) -> tuple[Metric, MetricFunction]:
+def _metric(
+    model: Any, named: str | None, loss: Any, train: Split, logits: bool, notes: list[str]
+) -> tuple[Metric, MetricFunction]:
     if named is not None:
         return metric_named(named, train.y[0], logits)
     compiled = _compiled_metrics(model)

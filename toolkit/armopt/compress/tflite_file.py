@@ -123,7 +123,7 @@ def _weight(model: Any, graph: int, index: int, operator: str) -> WeightTensor |
     if data is None or len(data) == 0 or dtype is None:
         return None
     shape = tuple(int(size) for size in (tensor.shape if tensor.shape is not None else ()))
-    codes = np.frombuffer(bytes(data), dtype)
+    codes: Array = np.frombuffer(bytes(data), dtype)
     if codes.size != int(np.prod(shape)) or codes.size <= 1:
         return None
     quantization = tensor.quantization
@@ -131,7 +131,9 @@ def _weight(model: Any, graph: int, index: int, operator: str) -> WeightTensor |
     zero_point = _array(quantization.zeroPoint if quantization else None, np.int64)
     axis = int(quantization.quantizedDimension) if scales.size > 1 else _CHANNEL_AXIS.get(operator, 0)
     name = tensor.name.decode(errors="replace") if isinstance(tensor.name, bytes) else str(tensor.name)
-    return WeightTensor((graph, index), name, operator, codes.reshape(shape), zero_point, scales, min(axis, len(shape) - 1))
+    return WeightTensor(
+        (graph, index), name, operator, codes.reshape(shape), zero_point, scales, min(axis, len(shape) - 1)
+    )
 
 
 def _array(values: Any, dtype: type) -> Array:
@@ -141,8 +143,13 @@ def _array(values: Any, dtype: type) -> Array:
 def _dtype(code: int) -> type | None:
     from ai_edge_litert.schema_py_generated import TensorType
 
-    return {TensorType.INT8: np.int8, TensorType.UINT8: np.uint8, TensorType.INT16: np.int16,
-            TensorType.FLOAT32: np.float32, TensorType.FLOAT16: np.float16}.get(code)  # fmt: skip
+    return {
+        TensorType.INT8: np.int8,
+        TensorType.UINT8: np.uint8,
+        TensorType.INT16: np.int16,
+        TensorType.FLOAT32: np.float32,
+        TensorType.FLOAT16: np.float16,
+    }.get(code)
 
 
 def _operator_name(code: Any) -> str:
@@ -150,5 +157,5 @@ def _operator_name(code: Any) -> str:
 
     # Files of old converters carry the code in the deprecated byte.
     number = max(int(code.builtinCode), int(code.deprecatedBuiltinCode))
-    names = {value: name for name, value in vars(BuiltinOperator).items() if isinstance(value, int)}
+    names: dict[int, str] = {value: name for name, value in vars(BuiltinOperator).items() if isinstance(value, int)}
     return names.get(number, str(number))

@@ -72,7 +72,7 @@ def epochs_of(settings: StageSettings, samples: int, batch: int) -> int:
     return max(settings.epochs, math.ceil(settings.min_steps / steps_per_epoch(samples, batch)))
 
 
-class _Progress(keras.callbacks.Callback):  # type: ignore[misc]
+class _Progress(keras.callbacks.Callback):
     def __init__(self, on_step: OnStep, steps: int, epochs: int) -> None:
         super().__init__()
         self._on_step, self._steps, self._epochs = on_step, steps, epochs

@@ -1,1 +1,1 @@
-"""What every room speaks: records, targets, errors, events, statistics, the gate and the tree. Pure: no I/O, no TensorFlow."""
+"""What every room speaks: records, targets, errors, events, the gate and the tree. Pure: no I/O, no TensorFlow."""

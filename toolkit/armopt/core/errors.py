@@ -1,4 +1,4 @@
-"""Errors that a user can mend. Each class fixes the exit code that the command line returns for it (docs: exit codes)."""
+"""Errors that a user can mend. Each class fixes the exit code that the command line returns for it."""
 
 from __future__ import annotations
 

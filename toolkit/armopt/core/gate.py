@@ -22,7 +22,7 @@ class Observed(Record):
 
 
 class Check(Record):
-    """One limit: its criterion (`latency`, `instructions`, `size` or `accuracy`), its verdict and the figures in words."""
+    """One limit: criterion (`latency`, `instructions`, `size` or `accuracy`), verdict, and the figures in words."""
 
     criterion: str
     verdict: VerdictName
@@ -66,7 +66,7 @@ def judge(target: Target, observed: Observed, metric: Metric) -> Judgement:
     verdicts = {check.verdict for check in checks}
     for verdict in ("missed", "unstable", "inconclusive", "met"):
         if verdict in verdicts:
-            return Judgement(verdict=verdict, checks=tuple(checks))  # type: ignore[arg-type]
+            return Judgement(verdict=verdict, checks=tuple(checks))
     return Judgement(verdict=None, checks=())
 
 
@@ -76,8 +76,11 @@ def _latency(target: Target, observed: Observed) -> Check | None:
         return None
     asked = f"{limit:g} ms at {target.percentile}"
     if target.evidence is not None and _weaker(observed.evidence, target.evidence):
-        return _check("latency", "inconclusive", f"latency is {observed.evidence or 'unknown'}, the target demands "
-                      f"{target.evidence}")  # fmt: skip
+        return _check(
+            "latency",
+            "inconclusive",
+            f"latency is {observed.evidence or 'unknown'}, the target demands {target.evidence}",
+        )
     if observed.evidence == "functional" or observed.latency_ms is None or observed.interval_ms is None:
         return _check("latency", "inconclusive", f"no latency was observed to hold against {asked}")
     if observed.evidence != "measured" and target.percentile != "p50":

@@ -16,7 +16,9 @@ class StageSettings(Record):
     schedule: Literal["polynomial", "constant"] = "polynomial"
     clusters: int = Field(16, ge=2, le=256, description="distinct values a clustered kernel may hold, zero included")
     epochs: int = Field(2, ge=0, le=10_000)
-    min_steps: int = Field(300, ge=0, description="optimizer steps at least: small data get more epochs; 0 with --epochs")
+    min_steps: int = Field(
+        300, ge=0, description="optimizer steps at least: small data get more epochs; 0 with --epochs"
+    )
     learning_rate: float = Field(1e-4, gt=0, description="of Adam")
     batch_size: int = Field(100, ge=1)
     seed: int = Field(1, ge=0, lt=2**32)

@@ -1,4 +1,4 @@
-"""Records that travel between rooms and into `result.json`. Frozen; units are in the names; what was not observed is None."""
+"""Records that travel between rooms and into `result.json`: frozen, units in names, None where not observed."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class Metric(Record):
 
 
 class Accuracy(Record):
-    """The task's metric on the test split: of the Keras model, of the .tflite on the host, of the .tflite on the device."""
+    """The task's metric on the test split: of the Keras model, and of the .tflite on the host and on the device."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
 
@@ -83,7 +83,9 @@ class LayerAudit(Record):
     sparsity: float = Field(description="share of weights that are exactly zero in real value")
     codes: int = Field(description="distinct codes in the tensor")
     codes_per_channel: int = Field(description="the largest number of distinct codes in one output channel")
-    zeros_promised: int | None = Field(None, description="weights that an ancestor set to zero; None where none promised")
+    zeros_promised: int | None = Field(
+        None, description="weights that an ancestor set to zero; None where none promised"
+    )
     zeros_added: int | None = Field(None, description="further zeros that rounding made")
     codes_promised: int | None = None
     codes_scope: Literal["channel", "tensor"] | None = None
@@ -106,7 +108,7 @@ NodeStatus = Literal["waiting", "trained", "met", "missed", "inconclusive", "uns
 
 
 class Node(Record):
-    """One node of the deployment tree as `result.json` shows it. `trained` is an inner node, `built` a leaf not judged."""
+    """One node of the deployment tree as `result.json` shows it; `trained` is an inner node, `built` unjudged."""
 
     path: str
     status: NodeStatus
@@ -141,7 +143,9 @@ class Result(Record):
     verdict: VerdictName | None
     reason: str
     chosen: str | None
-    pareto: tuple[str, ...] = Field((), description="built leaves that no other beats in metric, size and latency at once")
+    pareto: tuple[str, ...] = Field(
+        (), description="built leaves that no other beats in metric, size and latency at once"
+    )
     nodes: tuple[Node, ...]
     notes: tuple[str, ...] = Field((), description="what was assumed, inferred or could not be done as asked")
     out: str | None = Field(description="folder with model.tflite, result.json and run_model.py")

@@ -44,7 +44,10 @@ class Target(Record):
         """The limits in words, for example 'latency at most 20 ms, drop at most 0.01'."""
         parts = []
         if self.max_latency_ms is not None:
-            parts.append(f"latency at most {self.max_latency_ms:g} ms" + ("" if self.percentile == "p50" else f" at {self.percentile}"))
+            parts.append(
+                f"latency at most {self.max_latency_ms:g} ms"
+                + ("" if self.percentile == "p50" else f" at {self.percentile}")
+            )
         if self.max_instructions is not None:
             parts.append(f"at most {self.max_instructions:,} instructions")
         if self.max_gz_bytes is not None:

@@ -70,6 +70,7 @@ class Tree:
         Args:
             trains: stages that train; all others cost next to nothing.
         """
+
         def cost(path: str) -> tuple[int, int, int]:
             parts = path.split("/")
             return len(parts), sum(part in trains for part in parts), self.paths.index(path)

@@ -45,8 +45,8 @@ def pareto(candidates: Sequence[Candidate], metric: Metric) -> tuple[str, ...]:
 def best(candidates: Sequence[Candidate], metric: Metric, source: float, accuracy_was_asked: bool) -> Candidate | None:
     """The fastest; among equally fast the smallest; among equally small the most accurate. None if there is none.
 
-    Where the target says nothing of accuracy, candidates that drop more than one point on val stand back, unless all do;
-    then the most accurate is taken.
+    Where the target says nothing of accuracy, candidates that drop more than one point on val stand back; if all do,
+    the most accurate is taken.
     """
     if not candidates:
         return None

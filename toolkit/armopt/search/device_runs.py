@@ -6,13 +6,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from armopt.compress.data import Data
+from armopt.compress.data import Array, Data
 from armopt.compress.interpreter import HostInterpreter, dequantize
 from armopt.compress.task import Task
 from armopt.core.device import BoardKind
 from armopt.core.events import Doing, Listener, Note
 from armopt.core.records import Measurement
-from armopt.measuring import measure
+from armopt.core.version import VERSION
+from armopt.measuring import REVISION, measure
 from armopt.search.nodes import Built
 from armopt.search.store import Store, key_of
 
@@ -47,12 +48,19 @@ class DeviceRuns:
     def measurement(self, built: Built) -> Measurement:
         """Figures of one leaf on the device, from the store where the same file was measured there before."""
         assert built.audit is not None
-        key = key_of("measurement", built.audit.sha256, self.device.model_dump(), self.threads, self.data.fingerprint(), _code())
+        key = key_of(
+            "measurement", built.audit.sha256, self.device.model_dump(), self.threads, self.data.fingerprint(), _code()
+        )
         entry = self.store.get(key)
         if entry is None:
             found, _ = self._run(built, _SAMPLES)
-            record = {"kind": "measurement", "node": "", "model": self.device.name, "seconds": found.seconds,
-                      "measurement": found.model_dump()}  # fmt: skip
+            record = {
+                "kind": "measurement",
+                "node": "",
+                "model": self.device.name,
+                "seconds": found.seconds,
+                "measurement": found.model_dump(),
+            }
             entry = self.store.put(key, lambda folder: record)
         return Measurement.model_validate(entry.record["measurement"])
 
@@ -62,13 +70,25 @@ class DeviceRuns:
         count = len(self.data.test)
         if instructions is None or instructions * count > _CONFIRM_INSTRUCTIONS:
             return None
-        key = key_of("device accuracy", built.audit.sha256, self.device.model_dump(), self.data.fingerprint(), self.task.identity,
-                     _code())  # fmt: skip
+        key = key_of(
+            "device accuracy",
+            built.audit.sha256,
+            self.device.model_dump(),
+            self.data.fingerprint(),
+            self.task.identity,
+            _code(),
+        )
         entry = self.store.get(key)
         if entry is None:
             self.listener(Note(f"running the chosen model on all {count} test samples on {self.device.name}"))
             measured, score = self._run(built, count)
-            record = {"kind": "measurement", "node": "", "model": self.device.name, "seconds": measured.seconds, "metric": score}
+            record = {
+                "kind": "measurement",
+                "node": "",
+                "model": self.device.name,
+                "seconds": measured.seconds,
+                "metric": score,
+            }
             entry = self.store.put(key, lambda folder: record)
         return float(entry.record["metric"])
 
@@ -79,8 +99,14 @@ class DeviceRuns:
         chosen = self.data.test.take(np.arange(rows) % len(self.data.test))
         typed = host.typed(chosen.x)
         samples = [_as_samples(typed[position], batch) for position in host.positions()]
-        found, outputs = measure(built.tflite, self.device, samples=samples, threads=self.threads, offline=self.offline,
-                                 say=lambda text: self.listener(Doing(text)))  # fmt: skip
+        found, outputs = measure(
+            built.tflite,
+            self.device,
+            samples=samples,
+            threads=self.threads,
+            offline=self.offline,
+            say=lambda text: self.listener(Doing(text)),
+        )
         real = tuple(
             dequantize(_as_rows(outputs[position], batch), detail)
             for position, detail in zip(host.output_positions(), host.outputs, strict=True)
@@ -88,18 +114,16 @@ class DeviceRuns:
         return found, self.task.score(chosen.y, real)
 
 
-def _as_samples(array: np.ndarray, batch: int) -> np.ndarray:  # type: ignore[type-arg]
+def _as_samples(array: Array, batch: int) -> Array:
     """Rows grouped into whole inferences: (inferences, batch, ...)."""
     return array.reshape(-1, batch, *array.shape[1:])
 
 
-def _as_rows(array: np.ndarray, batch: int) -> np.ndarray:  # type: ignore[type-arg]
+def _as_rows(array: Array, batch: int) -> Array:
     """(inferences, batch, ...) back to rows."""
     return array.reshape(-1, *array.shape[2:]) if array.ndim > 1 and array.shape[1] == batch else array
 
 
 def _code() -> str:
     """What a measurement depends on beside file and device: bumped when counting or the latency model changes."""
-    from armopt import __version__
-
-    return __version__
+    return f"{VERSION}/{REVISION}"

@@ -68,8 +68,17 @@ class NodeBuilder:
         listener: told of progress.
     """
 
-    def __init__(self, source: Source, data: Data, task: Task, profile: Profile, overrides: dict[str, object],
-                 float_io: bool, store: Store, listener: Listener) -> None:  # fmt: skip
+    def __init__(
+        self,
+        source: Source,
+        data: Data,
+        task: Task,
+        profile: Profile,
+        overrides: dict[str, object],
+        float_io: bool,
+        store: Store,
+        listener: Listener,
+    ) -> None:
         self._source, self._data, self._task = source, data, task
         self._profile, self._overrides, self._float_io = profile, overrides, float_io
         self._store, self._listener = store, listener
@@ -135,9 +144,16 @@ class NodeBuilder:
 
         def write(folder: Path) -> dict[str, Any]:
             metrics, found, notes = self._finish(path, piece, folder)
-            return {"kind": "node", "node": path, "model": self._source.name, "work": words, "metrics": metrics,
-                    "audit": found.model_dump() if found else None, "notes": notes,
-                    "seconds": round(time.monotonic() - started, 2)}  # fmt: skip
+            return {
+                "kind": "node",
+                "node": path,
+                "model": self._source.name,
+                "work": words,
+                "metrics": metrics,
+                "audit": found.model_dump() if found else None,
+                "notes": notes,
+                "seconds": round(time.monotonic() - started, 2),
+            }
 
         return self._store.put(key, write)
 
@@ -150,13 +166,19 @@ class NodeBuilder:
             piece.constraints.save(folder / "constraints.npz")
         if path != ROOT and not STAGES[stage_of(path)].TRAINS:
             # Nothing was trained, so the parent's Keras metric is the node's.
-            metrics = {f"keras_{split}": self.build(parent_of(path)).metrics[f"keras_{split}"] for split in ("val", "test")}
+            metrics = {
+                f"keras_{split}": self.build(parent_of(path)).metrics[f"keras_{split}"] for split in ("val", "test")
+            }
         else:
-            metrics = {f"keras_{split}": score_keras(piece.model, getattr(data, split), task) for split in ("val", "test")}
+            metrics = {
+                f"keras_{split}": score_keras(piece.model, getattr(data, split), task) for split in ("val", "test")
+            }
         if path == ROOT or not STAGES[stage_of(path)].LEAF:
             return metrics, None, notes
         calibration = data.train.sample(self._profile.export.calibration_samples)
-        exported = export_tflite(piece.model, calibration, folder / TFLITE, self._float_io or self._profile.export.float_io)
+        exported = export_tflite(
+            piece.model, calibration, folder / TFLITE, self._float_io or self._profile.export.float_io
+        )
         found = audit(exported.path, promises_of(piece.model, piece.constraints))
         notes += exported.notes
         if found.unproven:
@@ -185,4 +207,6 @@ class NodeBuilder:
 def _versions() -> dict[str, str]:
     from importlib.metadata import version
 
-    return {name: version(name) for name in ("tensorflow", "tf-keras", "tensorflow-model-optimization", "ai-edge-litert")}
+    return {
+        name: version(name) for name in ("tensorflow", "tf-keras", "tensorflow-model-optimization", "ai-edge-litert")
+    }

@@ -14,9 +14,10 @@ def gain_over_ptq(kind: BoardKind, path: str, trains: frozenset[str]) -> frozens
     Every stage that trains may win accuracy; what the quantizing stage itself brings, `ptq` brings too.
     """
     *inner, leaf = path.split("/")
-    gain: set[str] = set(helps(kind, leaf)) - set(helps(kind, "ptq"))
+    brought = set(helps(kind, "ptq"))
+    gain: set[str] = {criterion for criterion in helps(kind, leaf) if criterion not in brought}
     for stage in inner:
-        gain |= helps(kind, stage)
+        gain.update(helps(kind, stage))
     if any(stage in trains for stage in (*inner, leaf)):
         gain.add("accuracy")
     return frozenset(gain)

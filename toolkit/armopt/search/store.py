@@ -121,8 +121,10 @@ class Store:
                 if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
                     raise
         except OSError as error:
-            raise StoreError(f"the store '{self.root}' can't be written: {error.strerror or error}",
-                             "make room (armopt store gc) and run the same command again: finished nodes are kept") from error  # fmt: skip
+            raise StoreError(
+                f"the store '{self.root}' can't be written: {error.strerror or error}",
+                "make room (armopt store gc) and run the same command again: finished nodes are kept",
+            ) from error
         finally:
             shutil.rmtree(part, ignore_errors=True)
         entry = self.get(key)
@@ -138,8 +140,10 @@ class Store:
         try:
             (self.root / "locks").mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise StoreError(f"the store '{self.root}' can't be written: {error.strerror or error}",
-                             "check ARMOPT_CACHE_DIR and the folder's rights") from error  # fmt: skip
+            raise StoreError(
+                f"the store '{self.root}' can't be written: {error.strerror or error}",
+                "check ARMOPT_CACHE_DIR and the folder's rights",
+            ) from error
         lock = FileLock(self.root / "locks" / f"{key}.lock")
         try:
             lock.acquire(timeout=0)

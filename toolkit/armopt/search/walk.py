@@ -57,8 +57,16 @@ class Walk:
         listener: told when nodes finish.
     """
 
-    def __init__(self, tree: Tree, builder: NodeBuilder, measure: Measure, device: BoardKind, target: Target,
-                 metric: Metric, listener: Listener) -> None:  # fmt: skip
+    def __init__(
+        self,
+        tree: Tree,
+        builder: NodeBuilder,
+        measure: Measure,
+        device: BoardKind,
+        target: Target,
+        metric: Metric,
+        listener: Listener,
+    ) -> None:
         self._tree, self._builder, self._measure = tree, builder, measure
         self._device, self._target, self._metric, self._listener = device, target, metric, listener
         self._found = Walked({path: Node(path=path, status="waiting") for path in tree.paths})
@@ -76,7 +84,10 @@ class Walk:
             if until == "first" and self._found.chosen is None and self._skip_hopeless(path):
                 continue
             if until == "first" and self._found.chosen is not None:
-                self._skip(path, f"not needed: '{self._found.chosen}' {'met the target' if not self._target.is_empty else 'is built'}")
+                self._skip(
+                    path,
+                    f"not needed: '{self._found.chosen}' {'is built' if self._target.is_empty else 'met the target'}",
+                )
                 continue
             self._leaf(path)
             if until == "first" and self._is_candidate(path):
@@ -169,7 +180,9 @@ class Walk:
     def _figures(self, node: Node) -> Candidate:
         built = self._found.built[node.path]
         assert built.audit is not None
-        return Candidate(node.path, built.metrics["int8_val"], built.audit.gz_bytes, node.latency_ms.p50 if node.latency_ms else None)
+        return Candidate(
+            node.path, built.metrics["int8_val"], built.audit.gz_bytes, node.latency_ms.p50 if node.latency_ms else None
+        )
 
     def _verdict(self, leaves: list[Node]) -> tuple[VerdictName | None, str]:
         if self._target.is_empty:
@@ -182,7 +195,10 @@ class Walk:
             if undecided:
                 return verdict, f"'{undecided[0].path}': {undecided[0].reason}"
         built = [node for node in leaves if node.status == "missed"]
-        return "missed", f"no node meets the target; '{built[-1].path}': {built[-1].reason}" if built else "no node was built"
+        return (
+            "missed",
+            f"no node meets the target; '{built[-1].path}': {built[-1].reason}" if built else "no node was built",
+        )
 
 
 def _status(on_test: Judgement, on_val: Judgement) -> tuple[NodeStatus, str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from types import MappingProxyType
 
-from armopt.compress.stages import cluster, ptq, prune, qat
+from armopt.compress.stages import cluster, prune, ptq, qat
 from armopt.compress.stages.base import Context, Stage, Workpiece
 
 # PQAT, CQAT and PCQAT are quantization-aware training under whatever the ancestors promised: one mechanism, and

@@ -50,12 +50,10 @@ class Stage(Protocol):
     LEAF: bool
     USES: frozenset[str]
 
-    @staticmethod
-    def describe(settings: StageSettings) -> str:
+    def describe(self, settings: StageSettings) -> str:
         """The work in a few words, for example 'prune to 50% zeros'."""
         ...
 
-    @staticmethod
-    def apply(piece: Workpiece, context: Context) -> Workpiece:
+    def apply(self, piece: Workpiece, context: Context) -> Workpiece:
         """A new workpiece: the source model untouched, its promises kept, the stage's own added."""
         ...

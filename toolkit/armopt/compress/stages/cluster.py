@@ -1,4 +1,4 @@
-"""Weight clustering: every kernel holds at most k values; zeros of a pruned ancestor stay, as a cluster of their own."""
+"""Weight clustering: every kernel holds at most k values; zeros of a pruned ancestor stay, a cluster apart."""
 
 from __future__ import annotations
 
@@ -95,4 +95,3 @@ def _kmeans(values: npt.NDArray[np.float64], wanted: int) -> npt.NDArray[np.floa
     start = np.unique(np.quantile(values, (np.arange(wanted) + 0.5) / wanted))
     found = KMeans(len(start), init=start[:, None], n_init=1, max_iter=300).fit(points[:, None], sample_weight=weights)
     return np.sort(found.cluster_centers_[:, 0])
-

@@ -43,7 +43,9 @@ def apply(piece: Workpiece, context: Context) -> Workpiece:
     model = copy_model(piece.model)
     targets = prunable(model, settings)
     if not targets:
-        raise ModelError(f"model '{model.name}' has no kernel to prune", "spare fewer layers, or leave prune out of the tree")
+        raise ModelError(
+            f"model '{model.name}' has no kernel to prune", "spare fewer layers, or leave prune out of the tree"
+        )
     # Masks start full and open up on schedule; the callback's mask variables carry them into the compiled step.
     start = {kernel.key: np.ones(tuple(kernel.variable.shape), bool) for kernel in targets}
     keeping = ConstraintsCallback(piece.constraints.with_zeros(start))
@@ -79,14 +81,16 @@ def smallest_masked(kernel: npt.NDArray[np.floating[Any]], sparsity: float) -> n
 
 
 def sparsity_at(step: int, steps: int, final: float, schedule: str) -> float:
-    """Sparsity after `step` of a ramp of `steps`: the cubic of Zhu & Gupta 2017, equation 1, or the final value at once."""
+    """Sparsity after `step` of a ramp of `steps`: the cubic of Zhu & Gupta 2017, equation 1, or final at once."""
     if schedule == "constant" or step >= steps:
         return final
     return final * (1 - (1 - step / steps) ** 3)
 
 
-class _Schedule(keras.callbacks.Callback):  # type: ignore[misc]
-    def __init__(self, targets: list[Kernel], settings: StageSettings, steps: int, keeping: ConstraintsCallback) -> None:
+class _Schedule(keras.callbacks.Callback):
+    def __init__(
+        self, targets: list[Kernel], settings: StageSettings, steps: int, keeping: ConstraintsCallback
+    ) -> None:
         super().__init__()
         self._targets, self._settings, self._keeping = targets, settings, keeping
         self._ramp = max(1, round(steps * _RAMP_SHARE))

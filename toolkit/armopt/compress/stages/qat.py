@@ -46,7 +46,7 @@ def apply(piece: Workpiece, context: Context) -> Workpiece:
 
 
 def with_fake_quant(source: Any) -> tuple[Any, tuple[str, ...]]:
-    """A copy of the model with TFMOT's fake-quant wrappers where it knows the layer, and what was left out, in words."""
+    """A copy of the model, fake-quantized where TFMOT knows the layer, and what was left out, in words."""
     from tensorflow_model_optimization.python.core.quantization.keras.default_8bit import (
         default_8bit_quantize_registry,
     )
@@ -73,7 +73,9 @@ def with_fake_quant(source: Any) -> tuple[Any, tuple[str, ...]]:
     except (ValueError, RuntimeError, TypeError, KeyError, AttributeError, IndexError) as error:
         # TFMOT's transform fails on some graphs in its own code; the leaf is still worth having.
         reason = str(error).strip().splitlines()[0][:120] if str(error).strip() else type(error).__name__
-        return copy_model(source), (f"TFMOT can't make this model fake-quantized ({reason}): fine-tuned, then quantized",)
+        return copy_model(source), (
+            f"TFMOT can't make this model fake-quantized ({reason}): fine-tuned, then quantized",
+        )
     left = [name for name in unknown if model.get_layer(name).weights]
     notes = (f"quantized after training, unknown to TFMOT: {', '.join(left)}",) if left else ()
     return quantized, notes
