@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -23,11 +24,13 @@ _FROM_PROJECT = ("model", "data", "device", "profile", "until", "loss", "metric"
 
 @click.command()
 @click.argument("model", required=False)
-@click.option("--data", metavar="DATA", help="digits, an .npz, a folder of class folders, or module:function (runs it).")
+@click.option("--data", metavar="DATA", help="digits, an .npz, a folder of class folders, or module:function (run).")
 @click.option("--device", metavar="KIND", help="Board kind; see armopt devices.")
 @click.option("--emulate", is_flag=True, help="Emulate the board even where a real one is registered.")
 @target_options
-@click.option("--until", type=click.Choice(["first", "best"]), help="Stop at the first leaf that meets it, or build all.")
+@click.option(
+    "--until", type=click.Choice(["first", "best"]), help="Stop at the first leaf that meets it, or build all"
+)
 @click.option("--profile", metavar="NAME|PATH", help="Tree and strengths; see armopt tree.")
 @click.option("--sparsity", type=float, help="Share of each pruned kernel that becomes zero.")
 @click.option("--clusters", type=int, help="Distinct values of a clustered kernel.")
@@ -45,7 +48,7 @@ _FROM_PROJECT = ("model", "data", "device", "profile", "until", "loss", "metric"
 @click.option("--quiet", is_flag=True, help="No progress; the verdict and errors only.")
 @json_option
 def command(quiet: bool, as_json: bool, **options: Any) -> int:
-    """Prune, cluster and quantize MODEL until a leaf of the tree meets the target on the device.
+    r"""Prune, cluster and quantize MODEL until a leaf of the tree meets the target on the device.
 
     MODEL is a .keras or .h5 file or a SavedModel folder; --data digits has one of its own. What is left out here is
     taken from ./armopt.toml if there is one. Without limits the first leaf is built and shown.
@@ -56,10 +59,13 @@ def command(quiet: bool, as_json: bool, **options: Any) -> int:
     """
     # What can be wrong on the command line is found before TensorFlow is imported, which takes seconds.
     arguments = _arguments(options)
-    with chatter_to_stderr():
+    from armopt.core.events import Note
+
+    with chatter_to_stderr(), _listener(quiet) as listener:
+        listener(Note("loading TensorFlow"))
         from armopt.flow import deploy
 
-        result = deploy(**arguments, listener=_listener(quiet))
+        result = deploy(**arguments, listener=listener)
     if as_json:
         print_json(result.model_dump(mode="json", by_alias=True))
     else:
@@ -89,7 +95,9 @@ def _arguments(options: dict[str, Any]) -> dict[str, Any]:
     if given["device"] is None:
         raise UsageError("no device given", "name a board kind with --device, such as pi4; armopt devices lists them")
     if given["model"] is None and given["data"] is None:
-        raise UsageError("no model and no data given", "armopt deploy model.keras --data data.npz --device pi4; or try --data digits")
+        raise UsageError(
+            "no model and no data given", "armopt deploy model.keras --data data.npz --device pi4; or --data digits"
+        )
 
     for key in ("sparsity", "clusters", "epochs", "seed"):
         value = given.pop(key)
@@ -104,11 +112,11 @@ def _arguments(options: dict[str, Any]) -> dict[str, Any]:
     return {**arguments, "overrides": check_overrides(overrides), "target": read_target(written)}
 
 
-def _listener(quiet: bool) -> Listener:
+def _listener(quiet: bool) -> contextlib.AbstractContextManager[Listener]:
     if quiet:
         from armopt.core.events import silent
 
-        return silent
-    from armopt.show.console import listener_for
+        return contextlib.nullcontext(silent)
+    from armopt.show.console import progress
 
-    return listener_for(sys.stderr)
+    return progress(sys.stderr)

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 import traceback
@@ -43,6 +44,8 @@ def main() -> None:
     """Entry point of the console script."""
     if "_ARMOPT_COMPLETE" in os.environ:
         cli.main(prog_name="armopt")  # click's own shell completion
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a name from a model must not crash an ASCII terminal
     sys.exit(run(sys.argv[1:]))
 
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 @click.argument("model", type=click.Path(path_type=Path))
 @click.option("--device", "device_name", metavar="KIND", required=True, help="Board kind; see armopt devices.")
 @click.option("--threads", type=click.IntRange(1, 64), help="Of the runtime; default: the board kind's own.")
-@click.option("--freq", "freq_mhz", type=click.IntRange(1, 10_000), metavar="MHZ", help="CPU clock, if not the board's.")
+@click.option("--freq", "freq_mhz", type=click.IntRange(1, 10_000), metavar="MHZ", help="If not the board's.")
 @speed_options
 @click.option("--offline", is_flag=True, help="Never fetch anything.")
 @json_option

@@ -74,6 +74,7 @@ def _entries() -> tuple[str, list[Entry]]:
 def _document(entry: Entry) -> dict[str, object]:
     return {
         "key": entry.key,
+        "kind": str(entry.record.get("kind", "node")),
         "node": entry.node,
         "model": entry.model,
         "size_bytes": entry.size_bytes,

@@ -8,7 +8,7 @@ from armopt.cli.output import json_option, print_json, print_rich
 
 
 @click.command()
-@click.option("--profile", "profile_name", metavar="NAME|PATH", default="default", show_default=True, help="Which tree.")
+@click.option("--profile", "profile_name", metavar="NAME|PATH", default="default", help="Which tree; default: default.")
 @click.option("--device", "device_name", metavar="KIND", default="pi4", show_default=True, help="Where it is to help.")
 @json_option
 def command(profile_name: str, device_name: str, as_json: bool) -> int:

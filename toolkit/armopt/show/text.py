@@ -25,7 +25,7 @@ def clean(text: object, limit: int = _MAX_CHARACTERS) -> str:
     # Cc: control, Cf: format (among them the direction overrides of CVE-2021-42574), Cs: surrogate, Co: private use.
     kept = "".join(_kept(character) for character in plain)
     line = " ".join(kept.split())
-    return line if len(line) <= limit else line[: limit - 1] + "…"
+    return line if len(line) <= limit else line[: limit - 3] + "..."
 
 
 def _kept(character: str) -> str:

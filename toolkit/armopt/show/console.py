@@ -1,0 +1,69 @@
+"""Shows a run while it works: a live tree on a terminal, plain lines elsewhere. Both write to stderr."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import TextIO
+
+from rich.console import Console
+
+from armopt.core.events import Event, Listener, NodeFinished, NodeStarted, Note, RunStarted
+from armopt.core.records import Node
+from armopt.show import figures
+from armopt.show.text import clean
+
+
+@contextlib.contextmanager
+def progress(stream: TextIO) -> Iterator[Listener]:
+    """A listener that shows a run on `stream`; leaving the block gives the terminal back, whatever happened."""
+    console = Console(file=stream, highlight=False)
+    if not console.is_terminal or console.is_dumb_terminal:
+        yield PlainLines(stream)
+        return
+    from armopt.show.live import LiveTree
+
+    with LiveTree(console) as live:
+        yield live
+
+
+class PlainLines:
+    """Listener that writes one line per node event and none per step: made for logs."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def __call__(self, event: Event) -> None:
+        """Write the event's line, if it has one."""
+        line = plain_line(event)
+        if line is not None:
+            self._stream.write(line + "\n")
+            self._stream.flush()
+
+
+def plain_line(event: Event) -> str | None:
+    """The event in one line, None for events that are too many or told elsewhere."""
+    if isinstance(event, RunStarted):
+        return clean(headline(event))
+    if isinstance(event, NodeStarted):
+        return clean(f"{event.path}: {event.work}")
+    if isinstance(event, NodeFinished):
+        return clean(f"{event.node.path}: {finished(event.node, event.cached)}")
+    if isinstance(event, Note):
+        return clean(f"note: {event.text}")
+    return None
+
+
+def headline(event: RunStarted) -> str:
+    """What the run is about to do."""
+    return (
+        f"{len(event.paths)} nodes, {len(event.leaves)} of them deployable; {event.device} "
+        f"({event.runner}, {event.evidence}); target: {event.target}"
+    )
+
+
+def finished(node: Node, cached: bool) -> str:
+    """A finished node's status, figures and reason."""
+    origin = "from the store" if cached else f"in {figures.seconds(node.seconds)}" if node.seconds is not None else ""
+    parts = [" ".join(part for part in (node.status, origin) if part), figures.node_figures(node), node.reason]
+    return "; ".join(part for part in parts if part)

@@ -1,0 +1,31 @@
+"""The board kinds as a table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.table import Table
+
+from armopt.core.device import BoardKind
+from armopt.show.tables import plain_table
+from armopt.show.text import clean
+
+
+def devices_table(kinds: Sequence[BoardKind]) -> Table:
+    """One row a board kind."""
+    table = plain_table()
+    table.add_column("device", no_wrap=True)
+    table.add_column("board")
+    table.add_column("CPU")
+    table.add_column("ISA")
+    table.add_column("emulated as")
+    for kind in kinds:
+        emulator = kind.core.emulator
+        table.add_row(
+            clean(kind.name),
+            clean(kind.title),
+            clean(f"{kind.cpu.cores}x {kind.core.title}, {kind.cpu.freq_mhz} MHz"),
+            clean(kind.isa),
+            emulator.cpu if emulator.exact else f"{emulator.cpu} (nearest)",
+        )
+    return table
