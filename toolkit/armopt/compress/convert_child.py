@@ -26,6 +26,8 @@ def main() -> None:
 def _answer(job: dict[str, Any]) -> dict[str, Any]:
     try:
         return _convert(job)
+    except OSError as error:
+        return {"disk": error.strerror or str(error)}
     except Exception as error:  # the converter raises its own and everybody else's types
         return {"error": _reason(error)}
 

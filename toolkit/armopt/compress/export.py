@@ -17,7 +17,7 @@ import numpy as np
 from armopt.compress.backend import tf
 from armopt.compress.data import Split
 from armopt.compress.models import fixed_batch
-from armopt.core.errors import ConversionError
+from armopt.core.errors import ConversionError, StoreError
 
 # A conversion of the largest mobile models takes a minute; ten are a hang.
 _TIMEOUT_S = 600.0
@@ -44,16 +44,22 @@ def export_tflite(model: Any, calibration: Split, path: Path, float_io: bool = F
 
     Raises:
         ConversionError: the converter refused the model or died.
+        StoreError: no room for the files.
     """
     integer_inputs = [tensor.name for tensor in model.inputs if not tensor.dtype.is_floating]
     job = {"float_io": float_io or bool(integer_inputs), "out": str(path)}
-    with tempfile.TemporaryDirectory(prefix="armopt-export-") as folder:
-        names = _save_for_serving(model, Path(folder, "model"))
-        batch = fixed_batch(model) or 1
-        rows = len(calibration) // batch * batch
-        samples: dict[str, Any] = {name: x[:rows] for name, x in zip(names, calibration.x, strict=True)}
-        np.savez(Path(folder, "calibration.npz"), **samples)
-        reply = _converter().convert({**job, "folder": folder, "batch": batch})
+    try:
+        with tempfile.TemporaryDirectory(prefix="armopt-export-") as folder:
+            names = _save_for_serving(model, Path(folder, "model"))
+            batch = fixed_batch(model) or 1
+            rows = len(calibration) // batch * batch
+            samples: dict[str, Any] = {name: x[:rows] for name, x in zip(names, calibration.x, strict=True)}
+            np.savez(Path(folder, "calibration.npz"), **samples)
+            reply = _converter().convert({**job, "folder": folder, "batch": batch})
+    except (OSError, tf.errors.OpError) as error:
+        reply = {"disk": str(error).splitlines()[0][:160]}
+    if "disk" in reply:
+        raise StoreError(f"'{model.name}' can't be written: {reply['disk']}", "make room (also in TMPDIR) and run again")
     if "error" in reply:
         raise ConversionError(
             f"the converter refused '{model.name}': {reply['error']}", "see docs/layers.md for what converts"
