@@ -89,10 +89,11 @@ class LiveTree:
             self._task = None
 
     def _picture(self) -> RenderableType:
-        grid = Table.grid(padding=(0, 1))
+        grid = Table.grid(padding=(0, 1), expand=True)
+        # Fixed widths: only the last column, which says most, gives way on a narrow terminal.
         grid.add_column(width=1)
-        grid.add_column(no_wrap=True)
-        grid.add_column(no_wrap=True, overflow="ellipsis")
+        grid.add_column(width=max(len(clean(path)) for path in ("", *self._paths)), no_wrap=True)
+        grid.add_column(no_wrap=True, overflow="ellipsis", ratio=1)
         for path in self._paths:
             name = clean(path)
             if path == self._active:

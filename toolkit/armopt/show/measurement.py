@@ -26,9 +26,9 @@ def measurement_table(found: Measurement) -> Table:
         rows.append(("latency p50", f"{figures.milliseconds(latency.p50)} ({found.evidence})"))
         if found.interval_ms is not None:
             rows.append(("interval", f"{figures.interval(found.interval_ms)} ms"))
-        for name, value in (("p90", latency.p90), ("p95", latency.p95), ("max", latency.max)):
-            if value is not None:
-                rows.append((f"latency {name}", figures.milliseconds(value)))
+        for name, slower in (("p90", latency.p90), ("p95", latency.p95), ("max", latency.max)):
+            if slower is not None:
+                rows.append((f"latency {name}", figures.milliseconds(slower)))
     if found.instructions is not None:
         rows.append(("instructions", f"{found.instructions:,}"))
     if found.instruction_classes:
