@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 # set in the one place that runs before any of ours can import it.
 os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
 
-from armopt.core.version import VERSION as __version__  # noqa: E402
+from armopt.core.version import VERSION as __version__
 
 _PUBLIC = {
     "deploy": "armopt.flow",

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from armopt.cli.output import chatter_to_stderr, json_option, print_json, print_rich
+from armopt.cli.output import chatter_to_stderr, json_option, print_record, print_rich
 
 
 @click.command()
@@ -19,7 +19,7 @@ def command(model: Path, as_json: bool) -> int:
 
         found = audit(model)
     if as_json:
-        print_json(found.model_dump(mode="json"))
+        print_record(found)
     else:
         from armopt.show.audit import audit_lines, audit_table
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from armopt.cli.output import chatter_to_stderr, json_option, print_json, print_rich, say
+from armopt.cli.output import chatter_to_stderr, json_option, print_record, print_rich, say
 from armopt.cli.target_options import FIELDS, read_target, target_options
 from armopt.core.errors import UsageError
 
@@ -67,7 +67,7 @@ def command(quiet: bool, as_json: bool, **options: Any) -> int:
 
         result = deploy(**arguments, listener=listener)
     if as_json:
-        print_json(result.model_dump(mode="json", by_alias=True))
+        print_record(result)
     else:
         from armopt.show.result import result_table, verdict_lines
 

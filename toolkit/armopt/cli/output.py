@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
+    from pydantic import BaseModel
     from rich.console import RenderableType
 
 # Where stdout is a file or a pipe, tables are as wide as they need and not cut to a terminal's 80 columns.
@@ -23,6 +24,11 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print one JS
 def print_json(document: Any) -> None:
     """Print a JSON document, ASCII only: no escape from a model or a file reaches a terminal through it."""
     click.echo(json.dumps(document, indent=2, allow_nan=False))
+
+
+def print_record(record: BaseModel) -> None:
+    """Print a record as a JSON document; what is not a number (a loss gone astray) becomes null."""
+    print_json(json.loads(record.model_dump_json(by_alias=True)))
 
 
 def print_rich(*renderables: RenderableType) -> None:

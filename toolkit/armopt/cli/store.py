@@ -25,6 +25,7 @@ def command() -> None:
 def list_entries(as_json: bool) -> int:
     """List finished nodes, last used first."""
     store, entries = _entries()
+    entries = [entry for entry in entries if entry.record.get("kind") == "node"]  # measurements are of no interest here
     if as_json:
         print_json({"root": store, "nodes": [_document(entry) for entry in entries]})
     else:

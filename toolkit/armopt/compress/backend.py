@@ -2,41 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import sys
-import tempfile
 import warnings
-from collections.abc import Iterator
+
+from armopt.compress.quiet import quiet_stderr
 
 # The C++ side logs its start-up to stderr at level 0; errors (3) still come through.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 warnings.filterwarnings("ignore", message=".*HDF5 file via `model.save.*")
 
 
-@contextlib.contextmanager
-def _quiet_start() -> Iterator[None]:
-    """Keep the C++ libraries' start-up chatter off stderr: TensorFlow 2.21 prints before its log level applies.
-
-    If the import fails the chatter is printed after all, since it may say why.
-    """
-    sys.stderr.flush()
-    real = os.dup(2)
-    with tempfile.TemporaryFile() as chatter:
-        os.dup2(chatter.fileno(), 2)
-        try:
-            yield
-        except BaseException:
-            os.dup2(real, 2)
-            chatter.seek(0)
-            os.write(2, chatter.read())
-            raise
-        finally:
-            os.dup2(real, 2)
-            os.close(real)
-
-
-with _quiet_start():
+with quiet_stderr():
     import tensorflow as tf
     import tf_keras as keras
 

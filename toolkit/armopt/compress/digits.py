@@ -15,6 +15,8 @@ _UPSAMPLE = 4
 _SEED = 1
 # 18 epochs reach the accuracy of 30 within the noise of the 360 test samples, in half a minute.
 _EPOCHS = 18
+# (filters, strides) of each depthwise-separable block: enough work for a millisecond on a Raspberry Pi 4.
+_BLOCKS = ((64, 1), (64, 1), (64, 1), (128, 2), (128, 1), (128, 1), (128, 1), (128, 1))
 MODEL_NAME = "digits_ds_cnn.keras"
 
 
@@ -33,14 +35,14 @@ def load_digits_data() -> Data:
 
 
 def build_digits_model() -> Any:
-    """DS-CNN for 32x32x1 inputs: one convolution, six depthwise-separable blocks, 5.6 M multiply-accumulates."""
+    """DS-CNN for 32x32x1 inputs: one convolution, eight depthwise-separable blocks, 7.9 M multiply-accumulates."""
     from armopt.compress.backend import keras
 
     layers = keras.layers
     inputs = x = layers.Input((32, 32, 1), name="pixels")
     x = layers.Conv2D(32, 3, strides=2, padding="same", use_bias=False, name="conv")(x)
     x = layers.ReLU(name="conv_relu")(layers.BatchNormalization(name="conv_bn")(x))
-    for number, (filters, strides) in enumerate([(64, 1), (64, 1), (128, 2), (128, 1), (128, 1), (128, 1)], start=1):
+    for number, (filters, strides) in enumerate(_BLOCKS, start=1):
         name = f"block{number}"
         x = layers.DepthwiseConv2D(3, strides=strides, padding="same", use_bias=False, name=f"{name}_dw")(x)
         x = layers.ReLU(name=f"{name}_dw_relu")(layers.BatchNormalization(name=f"{name}_dw_bn")(x))

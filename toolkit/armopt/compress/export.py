@@ -59,7 +59,9 @@ def export_tflite(model: Any, calibration: Split, path: Path, float_io: bool = F
     except (OSError, tf.errors.OpError) as error:
         reply = {"disk": str(error).splitlines()[0][:160]}
     if "disk" in reply:
-        raise StoreError(f"'{model.name}' can't be written: {reply['disk']}", "make room (also in TMPDIR) and run again")
+        raise StoreError(
+            f"'{model.name}' can't be written: {reply['disk']}", "make room (also in TMPDIR) and run again"
+        )
     if "error" in reply:
         raise ConversionError(
             f"the converter refused '{model.name}': {reply['error']}", "see docs/layers.md for what converts"

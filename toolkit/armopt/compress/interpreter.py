@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from armopt.compress.data import Array
+from armopt.compress.quiet import quiet_stderr
 from armopt.core.errors import ModelError
 
 
@@ -28,8 +29,10 @@ class HostInterpreter:
         from ai_edge_litert.interpreter import Interpreter
 
         try:
-            self._interpreter = Interpreter(str(path), num_threads=threads or os.cpu_count())
-            self._interpreter.allocate_tensors()
+            # The first one announces its CPU delegate on stderr.
+            with quiet_stderr():
+                self._interpreter = Interpreter(str(path), num_threads=threads or os.cpu_count())
+                self._interpreter.allocate_tensors()
         except (ValueError, RuntimeError) as error:
             raise ModelError(f"'{path}' can't be run: {str(error).splitlines()[0][:160]}", "export it again") from error
         self.inputs = _in_order(self._interpreter, "inputs", self._interpreter.get_input_details())

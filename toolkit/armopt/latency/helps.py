@@ -10,23 +10,23 @@ from armopt.core.errors import UsageError
 Criterion = Literal["latency", "size", "accuracy", "instructions"]
 CRITERIA: frozenset[Criterion] = frozenset(get_args(Criterion))
 
-_INT8: frozenset[Criterion] = frozenset({"latency", "size", "instructions"})
 _SMALLER: frozenset[Criterion] = frozenset({"size"})
+_RECOVERS: frozenset[Criterion] = frozenset({"accuracy"})
+_SAME_FILE = "its file has the size and the instructions of plain quantization; it can only win back accuracy"
 
-# "accuracy": the stage can win back accuracy that quantization cost its parent.
 _CORTEX_A: dict[str, tuple[frozenset[Criterion], str]] = {
     "prune": (_SMALLER, "zeros do not speed up dense INT8 kernels; they shrink the compressed file"),
     "cluster": (_SMALLER, "a CPU computes with every weight whatever its value; few values shrink the compressed file"),
-    "ptq": (_INT8, "rounding weights and activations to 8 bits can't raise accuracy; it shrinks and speeds up"),
-    "qat": (CRITERIA, "it helps every criterion"),
-    "pqat": (CRITERIA, "it helps every criterion; its zeros add to size only"),
-    "cqat": (CRITERIA, "it helps every criterion; its few weight values add to size only"),
-    "pcqat": (CRITERIA, "it helps every criterion; its zeros and few weight values add to size only"),
+    "ptq": (frozenset(), "INT8 itself is what speeds up and shrinks, and every leaf has it"),
+    "qat": (_RECOVERS, _SAME_FILE),
+    "pqat": (_RECOVERS, _SAME_FILE),
+    "cqat": (_RECOVERS, _SAME_FILE),
+    "pcqat": (_RECOVERS, _SAME_FILE),
 }
 
 
 def helps(kind: BoardKind, stage_name: str) -> frozenset[Criterion]:
-    """The criteria that `stage_name` can improve on `kind`, against the same model without the stage.
+    """The criteria in which `stage_name` can improve a leaf on `kind` beyond plain INT8 quantization.
 
     Raises:
         UsageError: nothing is known of that stage.

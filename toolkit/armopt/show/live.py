@@ -11,7 +11,7 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from armopt.core.events import Event, NodeFinished, NodeStarted, Note, RunFinished, RunStarted, TrainingStep
+from armopt.core.events import Doing, Event, NodeFinished, NodeStarted, Note, RunFinished, RunStarted, TrainingStep
 from armopt.core.records import Node
 from armopt.show import figures
 from armopt.show.console import headline
@@ -74,6 +74,8 @@ class LiveTree:
             self._drop_bar()
         elif isinstance(event, Note):
             self._console.print(Text(clean(event.text), "dim"))
+        elif isinstance(event, Doing):
+            self._work = event.text
         elif isinstance(event, RunFinished):
             self._live.stop()
 

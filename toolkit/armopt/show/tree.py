@@ -24,14 +24,14 @@ def tree_table(profile: Profile, device: str, nodes: Sequence[Mapping[str, Any]]
     table = plain_table(title=clean(f"{profile.name}: {profile.title}" if profile.title else profile.name))
     table.add_column("node", no_wrap=True)
     table.add_column("strength")
-    table.add_column(f"can help on {clean(device)}")
+    table.add_column(f"on {clean(device)} it can help")
     table.add_column("why")
     table.add_row("float", "", "", "the model as given")
     for node in sorted(nodes, key=lambda node: _family_order(str(node["path"]), profile.tree)):
         path = str(node["path"])
         indent = "  " * (path.count("/") + 1)
         strength = _strength(stage_of(path), profile.settings_of(path))
-        table.add_row(indent + clean(path), strength, ", ".join(node["helps"]), clean(node["reason"]))
+        table.add_row(indent + clean(path), strength, ", ".join(node["helps"]) or "-", clean(node["reason"]))
     return table
 
 
