@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+import io
+
+from rich.console import Console
+
+from armopt.core.events import Event, RunStarted, TrainingStep
+from armopt.show.console import PlainLines, plain_line, progress
+from armopt.show.live import LiveTree
+
+
+def test_a_log_gets_one_line_an_event_and_none_a_step(events: list[Event]) -> None:
+    log = io.StringIO()
+    with progress(log) as listener:
+        for event in events:
+            listener(event)
+    lines = log.getvalue().splitlines()
+    steps = sum(isinstance(event, TrainingStep) for event in events)
+    assert len(lines) == len(events) - steps - 1  # the end of the run is told by the table
+    assert "\x1b" not in log.getvalue()
+    assert "owned" not in log.getvalue()
+
+
+def test_a_log_says_why_a_node_was_skipped_or_failed(events: list[Event]) -> None:
+    lines = [plain_line(event) or "" for event in events]
+    assert "qat: skipped; can't help size on pi4: it can only win back accuracy" in lines
+    assert "prune/pqat: failed; the converter refused redit" in lines
+    assert any(line.startswith("ptq: missed from the store; metric 0.9833") for line in lines)
+    assert any(line.startswith("prune: trained in 12 s") for line in lines)
+
+
+def test_the_first_line_says_where_and_against_what(events: list[Event]) -> None:
+    started = next(event for event in events if isinstance(event, RunStarted))
+    assert plain_line(started) == (
+        "8 nodes, 2 of them deployable; pi4 (qemu, modelled); target: at most 20,000 bytes (gzip)"
+    )
+
+
+def drawn(live: LiveTree, width: int = 100) -> str:
+    page = Console(width=width, file=io.StringIO(), highlight=False)
+    page.print(live._picture())
+    assert isinstance(page.file, io.StringIO)
+    return page.file.getvalue()
+
+
+def test_the_live_tree_shows_every_node_and_the_step_of_the_active_one(events: list[Event]) -> None:
+    terminal = Console(file=io.StringIO(), force_terminal=True, width=100, height=40)
+    with LiveTree(terminal) as live:
+        for event in events:
+            live(event)
+            if isinstance(event, TrainingStep) and event.step == 200:
+                break
+        picture = drawn(live)
+    assert "200/300 steps, epoch 2/2, loss 0.25" in picture
+    assert "prune/cluster/pcqat waiting" in picture
+    assert "ptq                 missed  metric 0.9833" in picture
+
+
+def test_paths_stay_whole_on_a_narrow_terminal(events: list[Event]) -> None:
+    terminal = Console(file=io.StringIO(), force_terminal=True, width=60, height=40)
+    with LiveTree(terminal) as live:
+        live(events[0])
+        picture = drawn(live, width=60)
+    assert "prune/cluster/pcqat" in picture
+    assert max(map(len, picture.splitlines())) <= 60
+
+
+def test_the_cursor_comes_back_when_a_run_breaks(events: list[Event]) -> None:
+    screen = io.StringIO()
+    try:
+        with LiveTree(Console(file=screen, force_terminal=True, width=80, height=40)) as live:
+            live(events[0])
+            raise KeyboardInterrupt
+    except KeyboardInterrupt:
+        pass
+    assert screen.getvalue().rindex("\x1b[?25h") > screen.getvalue().rindex("\x1b[?25l")
+
+
+def test_a_stream_that_is_no_terminal_gets_plain_lines() -> None:
+    with progress(io.StringIO()) as listener:
+        assert isinstance(listener, PlainLines)
