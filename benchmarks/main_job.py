@@ -72,7 +72,8 @@ def _print_table(runs: list[dict[str, Node]]) -> None:
         accuracy = [node.accuracy.int8 or 0.0 for node in nodes]
         size = [node.gz_bytes or 0 for node in nodes]
         print(
-            f"| {path} | {statistics.median(accuracy):.4f} ({min(accuracy):.4f}-{max(accuracy):.4f}) | {tfmot_accuracy} "
+            f"| {path} | {statistics.median(accuracy):.4f} ({min(accuracy):.4f}-{max(accuracy):.4f}) "
+            f"| {tfmot_accuracy} "
             f"| {statistics.median(size):,.0f} ({min(size):,}-{max(size):,}) | {tfmot_bytes:,} "
             f"| {nodes[0].sparsity:.3f} | {nodes[0].max_codes} | {nodes[0].seconds} |"
         )

@@ -76,8 +76,15 @@ def _environment(cache: Path) -> dict[str, str]:
 
 
 def _run(project: Path, cache: Path, *more: str, **options: Any) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(_command(project, *more), cwd=project, env=_environment(cache), capture_output=True, text=True,
-                          timeout=300, **options)  # fmt: skip
+    return subprocess.run(
+        _command(project, *more),
+        cwd=project,
+        env=_environment(cache),
+        capture_output=True,
+        text=True,
+        timeout=300,
+        **options,
+    )
 
 
 def _start(project: Path, cache: Path, out: str) -> subprocess.Popen[str]:
