@@ -43,10 +43,8 @@ def command(
 
     target, kind = read_target(limits), find_device(device_name)
     with chatter_to_stderr():
-        from armopt.compress.audit import audit
         from armopt.measuring import measure
 
-        held = audit(model)
         found, _ = measure(model, kind, threads=threads, freq_mhz=freq_mhz, say=say, offline=offline)
     observed = Observed(
         instructions=found.instructions,
@@ -56,14 +54,8 @@ def command(
     )
     judgement = judge(target, observed, Metric(name="accuracy"))
     if as_json:
-        node = _node(model, found, judgement).model_copy(
-            update={
-                "size_bytes": held.size_bytes,
-                "gz_bytes": held.gz_bytes,
-                "sparsity": round(held.sparsity, 6),
-                "max_codes": held.max_codes,
-            }
-        )
+        with chatter_to_stderr():
+            node = _node(model, found, judgement)
         print_json(_document(node, found, judgement, target.model_dump(mode="json")))
     else:
         from armopt.show.measurement import measurement_lines, measurement_table
@@ -74,12 +66,19 @@ def command(
 
 def _node(model: Path, found: Measurement, judgement: Judgement) -> Node:
     """The measurement under the keys that a node has in result.json."""
+    # Only here: reading a file's weights brings TensorFlow in, which takes longer than emulating a small model.
+    from armopt.compress.audit import audit
     from armopt.core.records import Node
 
+    held = audit(model)
     return Node(
         path=model.stem,
         status=judgement.verdict or "built",
         reason=judgement.reason,
+        size_bytes=held.size_bytes,
+        gz_bytes=held.gz_bytes,
+        sparsity=round(held.sparsity, 6),
+        max_codes=held.max_codes,
         latency_ms=found.latency_ms,
         interval_ms=found.interval_ms,
         instructions=found.instructions,
