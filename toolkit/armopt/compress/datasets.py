@@ -63,7 +63,10 @@ def _read_npz(path: Path) -> dict[str, Array]:
 
 def _from_function(what: str) -> Data:
     function = import_object(what, "--data")
-    result = function()
+    try:
+        result = function()
+    except Exception as error:  # the user's function may fail in any way it likes
+        raise DataError(f"'{what}' raised {type(error).__name__}: {error}", "mend the function") from error
     if isinstance(result, tuple) and len(result) in (2, 3):
         names = ("train", "test") if len(result) == 2 else ("train", "val", "test")
         result = dict(zip(names, result, strict=True))

@@ -7,11 +7,16 @@ from typing import Any
 
 import numpy as np
 
+from armopt.compress.backend import keras
 from armopt.compress.data import Data, Split
 from armopt.compress.metric import MetricFunction, metric_named
+from armopt.compress.models import fixed_batch, predict
 from armopt.compress.usercode import import_object
 from armopt.core.errors import DataError, UsageError
 from armopt.core.records import Metric
+
+# Samples on which loss and metric are tried before anything is trained.
+_TRIED = 16
 
 
 @dataclass(frozen=True)
@@ -51,8 +56,43 @@ def find_task(model: Any, data: Data, loss: str | None = None, metric: str | Non
     found_loss, loss_words = _loss(model, data.train, loss, notes)
     from_logits = _last_layer_is_linear(model)
     name, function = _metric(model, metric, found_loss, data.train, from_logits, notes)
+    _try_out(model, data.train, found_loss, function)
     identity = f"{loss_words}|{name.name}|{from_logits}"
     return Task(found_loss, name, function, tuple(notes), identity), data
+
+
+def _try_out(model: Any, train: Split, loss: Any, score: MetricFunction) -> None:
+    """Compute loss and metric on a few samples, so that labels which do not fit fail here and not in training."""
+    few = train.take(slice(0, fixed_batch(model) or _TRIED))
+    outputs = predict(model, few.x)
+    by_output = loss if isinstance(loss, list) else [loss] * len(outputs)
+    if isinstance(loss, dict):
+        by_output = [loss.get(name) for name in model.output_names]
+    try:
+        for labels, guess in zip(train.y, outputs, strict=True):
+            _check_label_range(labels, guess)
+        for one, truth, guess in zip(by_output, few.y, outputs, strict=True):
+            if one is not None:
+                float(np.mean(np.asarray(keras.losses.get(one)(truth, guess))))
+        score(few.y, outputs)
+    except DataError:
+        raise
+    except Exception as error:  # losses and metrics, the user's own too, fail in any way they like
+        lines = str(error).strip().splitlines() or [type(error).__name__]
+        shapes = ", ".join(str(array.shape[1:]) for array in few.y)
+        raise DataError(
+            f"loss and metric can't be computed from labels of shape {shapes}: {lines[0][:160]}",
+            "give labels that fit the model's outputs, or name --loss and --metric",
+        ) from error
+
+
+def _check_label_range(truth: Any, guess: Any) -> None:
+    is_class = np.issubdtype(truth.dtype, np.integer) and truth.ndim == guess.ndim - 1 and guess.shape[-1] > 1
+    if is_class and (truth.min() < 0 or truth.max() >= guess.shape[-1]):
+        raise DataError(
+            f"labels run from {truth.min()} to {truth.max()}, the model has {guess.shape[-1]} classes",
+            "use labels 0 to classes - 1",
+        )
 
 
 def _with_labels(model: Any, data: Data, notes: list[str]) -> Data:
@@ -77,8 +117,6 @@ def _loss(model: Any, train: Split, named: str | None, notes: list[str]) -> tupl
     if named is not None:
         if ":" in named:
             return import_object(named, "--loss"), named
-        from armopt.compress.backend import keras
-
         try:
             function = keras.losses.get(named)
         except ValueError as error:
@@ -98,8 +136,6 @@ def _takes_logits(function: Any) -> bool:
 
 
 def _with_logits(name: str) -> Any:
-    from armopt.compress.backend import keras
-
     lowered = name.lower().replace("_", "")
     classes = {
         "sparsecategoricalcrossentropy": keras.losses.SparseCategoricalCrossentropy,
@@ -110,19 +146,12 @@ def _with_logits(name: str) -> Any:
 
 
 def _inferred_loss(model: Any, train: Split, notes: list[str]) -> tuple[Any, str]:
-    from armopt.compress.backend import keras
-
     logits = _last_layer_is_linear(model)
     losses, words = [], []
     for output, labels in zip(model.outputs, train.y, strict=True):
         classes = output.shape[-1]
         integers = np.issubdtype(labels.dtype, np.integer)
         if integers and labels.ndim == len(output.shape) - 1 and classes is not None and classes > 1:
-            if labels.min() < 0 or labels.max() >= classes:
-                raise DataError(
-                    f"labels run from {labels.min()} to {labels.max()}, the model has {classes} classes",
-                    "use labels 0 to classes - 1",
-                )
             losses.append(keras.losses.SparseCategoricalCrossentropy(from_logits=logits))
             words.append("sparse cross-entropy from " + ("logits" if logits else "probabilities"))
         elif _is_one_hot(labels, classes):

@@ -34,5 +34,7 @@ def import_module(name: str, option: str) -> Any:
         return importlib.import_module(name.removesuffix(".py"))
     except ImportError as error:
         raise UsageError(f"{option} {name}: {error}", "run armopt where the module can be imported") from error
+    except Exception as error:  # the user's module may fail in any way it likes
+        raise UsageError(f"{option} {name}: {type(error).__name__}: {error}", "mend the module") from error
     finally:
         sys.path.remove("")

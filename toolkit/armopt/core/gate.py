@@ -133,6 +133,8 @@ def _drop(target: Target, observed: Observed, metric: Metric) -> Check | None:
     if value is None or source is None:
         return _check("accuracy", "inconclusive", f"{metric.name} was not scored")
     drop = metric.drop(source, value)
+    if drop <= 0:
+        return _check("accuracy", "met", f"{metric.name} does not drop ({value:.4g} against {source:.4g})")
     # A drop is a difference of two means: 1e-9 takes up its rounding, so that a drop of exactly the limit is met.
     return _bounded("accuracy", drop <= limit + 1e-9, f"{metric.name} drops by {drop:.4f}", f"{limit:g}")
 
