@@ -32,7 +32,7 @@ def command(profile_name: str, device_name: str, as_json: bool) -> int:
     if as_json:
         print_json({"profile": profile.name, "device": kind.name, "root": ROOT, "nodes": nodes})
     else:
-        from armopt.show.tree import tree_table
+        from armopt.show.tree import tree_lines, tree_table
 
-        print_rich(tree_table(profile, kind.name, nodes))
+        print_rich(tree_table(profile, kind.name, nodes), *tree_lines(nodes))
     return 0

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.table import Table
+from rich.text import Text
 
 from armopt.core.profile import Profile, StageSettings
 from armopt.core.tree import stage_of
@@ -25,14 +26,24 @@ def tree_table(profile: Profile, device: str, nodes: Sequence[Mapping[str, Any]]
     table.add_column("node", no_wrap=True)
     table.add_column("strength")
     table.add_column(f"on {clean(device)} it can help")
-    table.add_column("why")
-    table.add_row("float", "", "", "the model as given")
+    table.add_row("float", "the model as given", "")
     for node in sorted(nodes, key=lambda node: _family_order(str(node["path"]), profile.tree)):
         path = str(node["path"])
         indent = "  " * (path.count("/") + 1)
         strength = _strength(stage_of(path), profile.settings_of(path))
-        table.add_row(indent + clean(path), strength, ", ".join(node["helps"]) or "-", clean(node["reason"]))
+        table.add_row(indent + clean(path), strength, ", ".join(node["helps"]) or "-")
     return table
+
+
+def tree_lines(nodes: Sequence[Mapping[str, Any]]) -> list[Text]:
+    """Why a stage helps what it helps: once per reason, since many nodes share a stage."""
+    stages: dict[str, list[str]] = {}
+    for node in nodes:
+        known = stages.setdefault(clean(node["reason"]), [])
+        stage = clean(stage_of(str(node["path"])))
+        if stage not in known:
+            known.append(stage)
+    return [Text(f"{', '.join(names)}: {reason}") for reason, names in stages.items()]
 
 
 def _family_order(path: str, tree: Sequence[str]) -> tuple[int, ...]:
