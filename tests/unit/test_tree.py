@@ -6,12 +6,14 @@ from armopt.catalog.profiles import find_profile
 from armopt.core.errors import UsageError
 from armopt.core.tree import ROOT, Tree, ancestors_of, parent_of, stage_of
 
+INNER = {"prune", "cluster"}
+PRESERVES = {"pqat": frozenset({"prune"}), "pcqat": frozenset({"prune", "cluster"})}
 LEAVES = {"ptq", "qat", "pqat", "cqat", "pcqat"}
 TRAINS = frozenset({"prune", "cluster", "qat", "pqat", "cqat", "pcqat"})
 
 
 def default_tree() -> Tree:
-    return Tree(find_profile("default").tree, LEAVES)
+    return Tree(find_profile("default").tree, LEAVES, INNER, PRESERVES)
 
 
 def test_the_default_tree_has_twelve_nodes_and_eight_leaves() -> None:
@@ -55,8 +57,11 @@ def test_a_path_tells_stage_parent_and_ancestors() -> None:
         (["ptq", "ptq/prune", "ptq/prune/ptq"], "below 'ptq', which is already quantized"),
         (["prune"], "no quantizing leaf"),
         ([], "no quantizing leaf"),
+        (["distil"], "unknown stage 'distil'"),
+        (["pqat"], "no prune to preserve"),
+        (["prune", "prune/pcqat"], "no cluster to preserve"),
     ],
 )
 def test_a_tree_that_makes_no_sense_is_refused(paths: list[str], complaint: str) -> None:
     with pytest.raises(UsageError, match=complaint):
-        Tree(paths, LEAVES)
+        Tree(paths, LEAVES, INNER, PRESERVES)

@@ -33,7 +33,8 @@ model = Interpreter(str(pathlib.Path(__file__).with_name("model.tflite")), num_t
 model.allocate_tensors()
 inputs = sorted(model.get_input_details(), key=lambda detail: detail["name"])
 if len(sys.argv) - 1 != len(inputs):
-    sys.exit(f"usage: python3 run_model.py {' '.join(detail['name'].split(':')[0] + '.npy' for detail in inputs)}")
+    names = [detail["name"].split(":")[0].replace("serving_default_", "") + ".npy" for detail in inputs]
+    sys.exit("usage: python3 run_model.py " + " ".join(names))
 arrays = []
 for detail, path in zip(inputs, sys.argv[1:]):
     array = np.load(path, allow_pickle=False)

@@ -70,13 +70,13 @@ def deploy(
     started = time.monotonic()
     goal, kind, plan = target or Target(), find_device(device), _profile(profile)
 
-    from armopt.compress.stages import LEAF_STAGES
+    from armopt.compress.stages import LEAF_STAGES, PRESERVES, STAGES
     from armopt.search.device_runs import DeviceRuns
     from armopt.search.nodes import NodeBuilder
     from armopt.search.store import Store
     from armopt.search.walk import Walk
 
-    tree, store = Tree(plan.tree, LEAF_STAGES), Store.open()
+    tree, store = Tree(plan.tree, LEAF_STAGES, STAGES, PRESERVES), Store.open()
     ready = prepare_run(model, data, store.root.parent, loss, metric, preprocess, custom_objects, trust_model, listener)
     folder = Path(out or f"armopt-out/{ready.source.name}-{kind.name}")
     check_writable(folder)

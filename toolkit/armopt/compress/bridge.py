@@ -8,6 +8,7 @@ from typing import Any
 
 from armopt.compress.backend import keras as keras2
 from armopt.compress.backend import tf
+from armopt.compress.keras3_layer import Keras3Layer, Untracked
 from armopt.core.errors import ModelError
 
 # Configuration keys that Keras 3 renamed.
@@ -16,50 +17,6 @@ _RENAMED = {
     "InputLayer": {"batch_shape": "batch_input_shape"},
 }
 _BASE_KEYS = frozenset({"name", "trainable", "dtype"})
-
-
-class _Untracked:
-    """Holds a Keras 3 object without Keras 2 tracking it as a sublayer."""
-
-    def __init__(self, value: Any) -> None:
-        self.value = value
-
-
-class Keras3Layer(keras2.layers.Layer):
-    """A Keras 3 layer that Keras 2 does not know, run as it is inside a Keras 2 model.
-
-    Its variables are tf.Variables underneath, so they train, save and export like any other.
-    """
-
-    def __init__(self, layer: Any, **kwargs: Any) -> None:
-        super().__init__(name=kwargs.pop("name", layer.name), **kwargs)
-        self._held = _Untracked(layer)
-        self._trainable_weights = [variable.value for variable in layer.trainable_variables]
-        self._non_trainable_weights = [variable.value for variable in layer.non_trainable_variables]
-
-    @property
-    def wrapped(self) -> Any:
-        """The Keras 3 layer."""
-        return self._held.value
-
-    def call(self, inputs: Any, *args: Any, **kwargs: Any) -> Any:
-        """Call the wrapped layer."""
-        accepted = inspect.signature(self.wrapped.call).parameters
-        if "training" not in accepted:
-            kwargs.pop("training", None)
-        return self.wrapped(inputs, *args, **kwargs)
-
-    def get_config(self) -> dict[str, Any]:
-        """Configuration that makes an equal layer with fresh weights."""
-        return {"layer": self.wrapped, "name": self.name}
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any]) -> Keras3Layer:
-        """A layer of its own with the same configuration; built like the original, weights to be set by the caller."""
-        original = config["layer"]
-        fresh = type(original).from_config(original.get_config())
-        fresh.build_from_config(original.get_build_config() or {})
-        return cls(fresh, name=config["name"])
 
 
 def bridge_model(source: Any, objects: dict[str, Any], trust_model: bool) -> Any:
@@ -279,7 +236,7 @@ def _check_outputs(model3: Any, model2: Any) -> None:
         values = random.integers(0, 2, shape) if tensor.dtype.is_integer else random.normal(size=shape)
         x.append(tf.constant(values.astype(tensor.dtype.as_numpy_dtype)))
     check_bridge(model3, model2, x if len(x) > 1 else x[0])
-    model2.keras3_twin = _Untracked(model3)
+    model2.keras3_twin = Untracked(model3)
 
 
 def check_bridge(model3: Any, model2: Any, x: Any) -> None:

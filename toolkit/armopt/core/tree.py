@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from types import MappingProxyType
 
 from armopt.core.errors import UsageError
 
@@ -31,18 +32,33 @@ class Tree:
     Args:
         paths: node paths without the root, in any order.
         leaf_stages: stages whose result is a .tflite.
+        inner_stages: all other stages.
+        preserves: what a stage's name says that it preserves: the stages that must stand above it.
 
     Raises:
-        UsageError: a node without its parent, twice the same node, a child below a leaf, or no leaf at all.
+        UsageError: an unknown stage, a stage without what it preserves, a node without its parent, twice the same
+            node, a child below a leaf, or no leaf at all.
     """
 
-    def __init__(self, paths: Iterable[str], leaf_stages: Iterable[str]) -> None:
+    def __init__(
+        self,
+        paths: Iterable[str],
+        leaf_stages: Iterable[str],
+        inner_stages: Iterable[str],
+        preserves: Mapping[str, frozenset[str]] = MappingProxyType({}),
+    ) -> None:
         given = list(paths)
         self._leaf_stages = frozenset(leaf_stages)
+        known = self._leaf_stages | frozenset(inner_stages)
         if len(set(given)) != len(given):
             raise UsageError("the tree names a node twice", "list every path once")
         for path in given:
-            parent = parent_of(path)
+            parent, stage = parent_of(path), stage_of(path)
+            if stage not in known:
+                raise UsageError(f"the tree has an unknown stage '{stage}'", f"known: {', '.join(sorted(known))}")
+            absent = preserves.get(stage, frozenset()) - set(path.split("/"))
+            if absent:
+                raise UsageError(f"'{path}' has no {' and no '.join(sorted(absent))} to preserve", "use qat there")
             if parent != ROOT and parent not in given:
                 raise UsageError(f"the tree has '{path}' without its parent '{parent}'", f"add '{parent}'")
             if parent != ROOT and self.is_leaf(parent):

@@ -213,6 +213,10 @@ def _status(on_test: Judgement, on_val: Judgement) -> tuple[NodeStatus, str]:
 def _node(path: str, status: NodeStatus, built: Built, reason: str, measured: Measurement | None) -> Node:
     audit, metrics = built.audit, built.metrics
     notes = "; ".join(built.notes)
+    if measured and measured.outputs_equal is False:
+        notes = "; ".join(
+            part for part in (notes, f"outputs differ on the device: {measured.output_difference}") if part
+        )
     return Node(
         path=path,
         status=status,
