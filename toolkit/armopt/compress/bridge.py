@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,9 @@ def bridge_model(source: Any, objects: dict[str, Any], trust_model: bool) -> Any
     import keras as keras3
 
     if isinstance(source, (str, Path)):
-        with keras3.saving.custom_object_scope(objects):
+        # The optimizer's state of the training script is not needed, and Keras warns that it does not fit.
+        with keras3.saving.custom_object_scope(objects), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
             try:
                 model3 = keras3.saving.load_model(source, safe_mode=not trust_model)
             except (TypeError, ValueError):
