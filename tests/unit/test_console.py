@@ -4,7 +4,7 @@ import io
 
 from rich.console import Console
 
-from armopt.core.events import Event, RunStarted, TrainingStep
+from armopt.core.events import Doing, Event, RunStarted, TrainingStep
 from armopt.show.console import PlainLines, plain_line, progress
 from armopt.show.live import LiveTree
 
@@ -74,6 +74,21 @@ def test_the_cursor_comes_back_when_a_run_breaks(events: list[Event]) -> None:
     except KeyboardInterrupt:
         pass
     assert screen.getvalue().rindex("\x1b[?25h") > screen.getvalue().rindex("\x1b[?25l")
+
+
+def test_a_log_tells_each_kind_of_work_once() -> None:
+    log = io.StringIO()
+    listener = PlainLines(log)
+    for text in ("emulator: fetching numpy", "pi4: 40 of 360 samples", "pi4: 80 of 360 samples", "emulator: compiling"):
+        listener(Doing(text))
+    assert log.getvalue().splitlines() == ["emulator: fetching numpy", "pi4: 40 of 360 samples", "emulator: compiling"]
+
+
+def test_the_live_tree_says_what_is_done_for_a_leaf_from_the_store(events: list[Event]) -> None:
+    with LiveTree(Console(file=io.StringIO(), force_terminal=True, width=100, height=40)) as live:
+        live(events[0])
+        live(Doing("emulated pi4: running 4 samples"))
+        assert "emulated pi4: running 4 samples" in drawn(live)
 
 
 def test_a_stream_that_is_no_terminal_gets_plain_lines() -> None:

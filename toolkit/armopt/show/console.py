@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Iterator
 from typing import TextIO
 
 from rich.console import Console
 
-from armopt.core.events import Event, Listener, NodeFinished, NodeStarted, Note, RunStarted
+from armopt.core.events import Doing, Event, Listener, NodeFinished, NodeStarted, Note, RunStarted
 from armopt.core.records import Node
 from armopt.show import figures
 from armopt.show.text import clean
@@ -28,14 +29,20 @@ def progress(stream: TextIO) -> Iterator[Listener]:
 
 
 class PlainLines:
-    """Listener that writes one line per node event and none per step: made for logs."""
+    """Listener that writes one line per node event, none per step, and each kind of other work once: made for logs."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
+        self._told: set[str] = set()
 
     def __call__(self, event: Event) -> None:
         """Write the event's line, if it has one."""
         line = plain_line(event)
+        if isinstance(event, Doing):
+            # "40 of 360 samples" is one thing that is being done, however often it counts on.
+            kind = re.sub(r"[0-9]+", "0", event.text)
+            line = None if kind in self._told else line
+            self._told.add(kind)
         if line is not None:
             self._stream.write(line + "\n")
             self._stream.flush()
@@ -51,6 +58,8 @@ def plain_line(event: Event) -> str | None:
         return clean(f"{event.node.path}: {finished(event.node, event.cached)}")
     if isinstance(event, Note):
         return clean(f"note: {event.text}")
+    if isinstance(event, Doing):
+        return clean(event.text)
     return None
 
 

@@ -31,7 +31,7 @@ class LiveTree:
         self._paths: tuple[str, ...] = ()
         self._nodes: dict[str, tuple[Node, bool]] = {}
         self._active: str | None = None
-        self._work = ""
+        self._work = self._doing = ""
         # One spinner for the whole run: a new one for each picture would stand still.
         self._spinner = Spinner("line")
         self._bar = Progress(
@@ -71,11 +71,12 @@ class LiveTree:
             self._nodes[event.node.path] = (event.node, event.cached)
             if self._active == event.node.path:
                 self._active = None
+            self._doing = ""
             self._drop_bar()
         elif isinstance(event, Note):
             self._console.print(Text(clean(event.text), "dim"))
         elif isinstance(event, Doing):
-            self._work = event.text
+            self._work = self._doing = event.text
         elif isinstance(event, RunFinished):
             self._live.stop()
 
@@ -106,7 +107,10 @@ class LiveTree:
                 grid.add_row(Text(_MARK.get(node.status, "?"), style), name, _told(node, cached, style))
             else:
                 grid.add_row("", Text(name, "dim"), Text("waiting", "dim"))
-        return Group(grid, self._bar) if self._task is not None else grid
+        if self._task is not None:
+            return Group(grid, self._bar)
+        # A leaf from the store is not active, and still it may have to run on the device.
+        return Group(grid, Text(f"  {clean(self._doing)}", "dim")) if self._doing and self._active is None else grid
 
 
 def _told(node: Node, cached: bool, style: str) -> Text:
