@@ -6,7 +6,7 @@ VENV := .venv/bin
 # The main job: the built-in digits model onto an emulated Raspberry Pi 4.
 DATA := digits
 DEVICE := pi4
-TARGET := --max-size 20kB --max-drop 0.02
+TARGET := --max-size 90kB --max-drop 0.02
 OPTIONS := --emulate
 
 .PHONY: help setup deploy test test-slow lint format schema lock clean
@@ -34,10 +34,10 @@ lint: setup ## style, types and import layers
 	$(VENV)/mypy
 	$(VENV)/lint-imports --no-cache --no-logo
 
-test: lint ## lint and the fast tests
+test: lint ## lint, unit tests, and integration tests on the emulator
 	$(VENV)/pytest -m "not slow"
 
-test-slow: setup ## the tests that train, emulate or take long
+test-slow: setup ## faults: runs that are killed, doubled or out of disk
 	$(VENV)/pytest -m slow || [ $$? -eq 5 ] # 5: none is marked slow
 
 format: setup ## format the code, mend what ruff can mend

@@ -14,7 +14,7 @@ from armopt.compress.backend import keras
 from armopt.core.profile import Profile
 from armopt.core.records import Result
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.timeout(300)
 
 PROFILE = Profile(
     name="short",

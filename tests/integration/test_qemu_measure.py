@@ -16,7 +16,6 @@ from armopt.core.errors import ModelError, UsageError
 from armopt.measuring import measure
 
 pytestmark = [
-    pytest.mark.slow,
     pytest.mark.timeout(600),
     pytest.mark.skipif(shutil.which("qemu-aarch64") is None, reason="qemu-user is not installed"),
 ]

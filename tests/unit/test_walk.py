@@ -35,7 +35,7 @@ SOURCE = 0.94
 
 @dataclass
 class TableBuilder:
-    """Stands for `NodeBuilder`: nodes come from a table, so that the walk's decisions can be seen apart from training."""
+    """Stands for `NodeBuilder`: nodes come from a table, so that decisions can be seen apart from training."""
 
     figures: Mapping[str, tuple[int, float, float]] = field(default_factory=lambda: dict(FIGURES))
     broken: Mapping[str, Exception] = field(default_factory=dict)
