@@ -54,6 +54,9 @@ def _read_npz(path: Path) -> dict[str, Array]:
     if not path.exists():
         raise DataError(f"data file '{path}' not found", "check the path")
     try:
+        # numpy takes any file that is not its own for a pickle, and returns a bare array for an .npy.
+        if not zipfile.is_zipfile(path):
+            raise zipfile.BadZipFile
         with np.load(path, allow_pickle=False) as file:
             return {name: file[name] for name in file.files}
     except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
@@ -95,10 +98,23 @@ def _from_splits(what: str, splits: Mapping[str, Any]) -> Data:
             made[name] = Split(())
         elif hasattr(value, "element_spec"):
             made[name] = _from_tf_data(value)
+        elif isinstance(value, (tuple, list)) and len(value) == 2:
+            made[name] = Split(_tuple_of_arrays(value[0]), _tuple_of_arrays(value[1]))
         else:
-            x, y = value
-            made[name] = Split(_tuple_of_arrays(x), _tuple_of_arrays(y))
+            raise DataError(
+                f"split '{name}' of '{what}' is {type(value).__name__}", "return a pair (x, y) or a tf.data.Dataset"
+            )
+    _check_lengths(what, made)
     return Data(what, made["train"], made["val"], made["test"])
+
+
+def _check_lengths(what: str, splits: Mapping[str, Split]) -> None:
+    for name, split in splits.items():
+        lengths = {len(array) for array in (*split.x, *split.y)}
+        if len(lengths) > 1:
+            raise DataError(
+                f"the arrays of split '{name}' of '{what}' differ in length: {sorted(lengths)}", "make them equal"
+            )
 
 
 def _from_tf_data(dataset: Any) -> Split:
@@ -138,12 +154,7 @@ def _from_mapping(what: str, arrays: Mapping[str, Any]) -> Data:
         raise DataError(
             f"'{what}' needs x_train and x_test, it has {have}", "name the arrays x_train, y_train, x_test, y_test"
         )
-    for name, split in splits.items():
-        lengths = {len(array) for array in (*split.x, *split.y)}
-        if len(lengths) > 1:
-            raise DataError(
-                f"the arrays of split '{name}' of '{what}' differ in length: {sorted(lengths)}", "make them equal"
-            )
+    _check_lengths(what, splits)
     return Data(what, splits["train"], splits["val"], splits["test"])
 
 
