@@ -73,7 +73,9 @@ def _try_out(model: Any, train: Split, loss: Any, score: MetricFunction) -> None
             _check_label_range(labels, guess)
         for one, truth, guess in zip(by_output, few.y, outputs, strict=True):
             if one is not None:
-                float(np.mean(np.asarray(keras.losses.get(one)(truth, guess))))
+                # `fit` does the same to labels of one axis before it calls a loss.
+                labels = truth[:, None] if truth.ndim == 1 and guess.ndim == 2 else truth
+                float(np.mean(np.asarray(keras.losses.get(one)(labels, guess))))
         score(few.y, outputs)
     except DataError:
         raise
