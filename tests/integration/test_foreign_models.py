@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import numpy as np
 import pytest
 
@@ -76,6 +78,8 @@ def _deploy(model: str, data: str, **options: Any) -> Result:
 
 
 def _check(result: Result) -> None:
+    schema = Path(__file__).parents[2] / "docs/schema/result.schema.json"
+    jsonschema.validate(json.loads(result.model_dump_json(by_alias=True)), json.loads(schema.read_text()))
     nodes = {node.path: node for node in result.nodes}
     for path in ("ptq", "qat", "prune/cluster/pcqat"):
         node = nodes[path]

@@ -14,6 +14,7 @@ import pytest
 from armopt.catalog.devices import find_device
 from armopt.core.errors import ModelError, UsageError
 from armopt.measuring import measure
+from armopt.runners.qemu.sysroot import ensure_board_root
 
 pytestmark = [
     pytest.mark.timeout(600),
@@ -143,3 +144,10 @@ def test_four_threads_are_modelled_from_one_threads_counts(models: Path) -> None
     one, four = (measure(models / "int8.tflite", find_device("pi4"), threads=threads)[0] for threads in (1, 4))
     assert one.instructions == pytest.approx(four.instructions, rel=0.001)
     assert one.latency_ms and four.latency_ms and four.latency_ms.p50 < one.latency_ms.p50
+
+
+def test_the_board_sees_its_own_cpus_and_not_the_hosts() -> None:
+    board = find_device("pi4")
+    root = ensure_board_root(board, say=lambda text: None, offline=False)
+    assert "0xd08" in (root / "proc/cpuinfo").read_text()
+    assert (root / "sys/devices/system/cpu/present").read_text() == "0-3\n"

@@ -51,7 +51,7 @@ def deploy(
         custom_objects: module with the model's own layers.
         trust_model: allow code embedded in the model file.
         float_io: float32 inputs and outputs in the .tflite.
-        emulate: never use a registered board.
+        emulate: never use a registered board (none can be registered yet: boards over SSH are to come).
         threads: of the runtime on the device.
         out: folder for model.tflite, result.json and run_model.py; default `armopt-out/MODEL-DEVICE`.
         offline: never fetch anything.

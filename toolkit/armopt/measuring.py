@@ -20,7 +20,7 @@ from armopt.runners.comparison import compare
 from armopt.runners.local import LocalRunner
 
 # Raised whenever counting or the latency model would give another figure for the same file on the same board kind.
-REVISION = 1
+REVISION = 2
 
 _RANDOM_SAMPLES = 4
 

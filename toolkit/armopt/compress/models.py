@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import re
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -207,6 +208,12 @@ def _load_keras2(path: Path, form: str, objects: dict[str, Any], trust_model: bo
             return keras.models.load_model(path, compile=False, **options)
 
 
+# What Keras 2 (of both formats) and Keras 3 say of a layer or function that they can't find, anywhere in their message.
+_UNKNOWN = re.compile(
+    r"Could not locate (?:class|function) '([^']+)'|Unknown [a-z ]+: '?([^'. ]+)|Received: layer=(\S+) of type <class 'str'>"
+)
+
+
 @contextlib.contextmanager
 def _clear_errors(what: str) -> Iterator[None]:
     try:
@@ -214,17 +221,15 @@ def _clear_errors(what: str) -> Iterator[None]:
     except ModelError:
         raise
     except Exception as error:  # Keras and h5py raise nearly anything on a bad file
-        line = _first_line(error)
-        custom = any(
-            word in line
-            for word in ("Unknown layer", "Could not locate", "custom_object", "Unknown object", "registered")
-        )
-        mend = (
-            "name the module with your layers: --custom-objects mymodule"
-            if custom
-            else "the file may be damaged: save it again"
-        )
-        raise ModelError(f"model '{what}' can't be loaded: {line}", mend) from error
+        unknown = _UNKNOWN.search(str(error))
+        if unknown:
+            raise ModelError(
+                f"model '{what}' has a part '{next(filter(None, unknown.groups()))}' that is not known here",
+                "name the module that has it: --custom-objects mymodule",
+            ) from error
+        raise ModelError(
+            f"model '{what}' can't be loaded: {_first_line(error)}", "the file may be damaged: save it again"
+        ) from error
 
 
 def _first_line(error: Exception) -> str:

@@ -1,8 +1,9 @@
 """The emulated board's file system: Debian packages extracted without root, the runtime's wheels, compiled bytecode.
 
 It lies in the user's cache under a name made from the lock file, is built beside and renamed when whole, and one more
-folder per board kind links to it and adds that board's /proc/cpuinfo. QEMU 7.2 passes the host's /proc/cpuinfo through,
-and a runtime that reads it would choose the same kernels for every core.
+folder per board kind links to it and adds that board's /proc/cpuinfo and its list of CPUs. QEMU 7.2 passes the host's
+files through, and a runtime that reads those chooses the same kernels for every core; where the host shows none at all
+(a chroot without /sys), it falls back to kernels that no board of the kind would run.
 """
 
 from __future__ import annotations
@@ -84,10 +85,10 @@ def ensure_sysroot(*, say: Say, offline: bool) -> Path:
 
 
 def ensure_board_root(device: BoardKind, *, say: Say, offline: bool) -> Path:
-    """A folder for `qemu-aarch64 -L`: the shared system seen through links, with the device's /proc/cpuinfo."""
+    """A folder for `qemu-aarch64 -L`: the shared system through links, with what the device's kernel would show."""
     shared = ensure_sysroot(say=say, offline=offline)
-    cpuinfo = device.cpuinfo()
-    key = hashlib.sha256(f"{shared.name} {cpuinfo}".encode()).hexdigest()[:8]
+    shown = _kernel_files(device)
+    key = hashlib.sha256(f"{shared.name} {sorted(shown.items())}".encode()).hexdigest()[:8]
     root = cache_dir() / "sysroot" / f"{shared.name}-{device.cpu.core}-{key}"
     if root.is_dir():
         return root
@@ -95,14 +96,22 @@ def ensure_board_root(device: BoardKind, *, say: Say, offline: bool) -> Path:
         if root.is_dir():
             return root
         tree = Path(scratch) / "root"
-        (tree / "proc").mkdir(parents=True)
-        (tree / "proc" / "cpuinfo").write_text(cpuinfo, encoding="ascii")
+        for name, content in shown.items():
+            (tree / name).parent.mkdir(parents=True, exist_ok=True)
+            (tree / name).write_text(content, encoding="ascii")
         for entry in shared.iterdir():
-            if entry.name != "proc":
+            if entry.name not in ("proc", "sys"):
                 # Relative, so that the cache can be moved or restored elsewhere as a whole.
                 (tree / entry.name).symlink_to(Path("..") / shared.name / entry.name)
         tree.rename(root)
     return root
+
+
+def _kernel_files(device: BoardKind) -> dict[str, str]:
+    """Files of /proc and /sys by which runtimes tell CPUs apart: path below the root -> content."""
+    cpus = f"0-{device.cpu.cores - 1}\n" if device.cpu.cores > 1 else "0\n"
+    folder = "sys/devices/system/cpu"
+    return {"proc/cpuinfo": device.cpuinfo(), f"{folder}/possible": cpus, f"{folder}/present": cpus}
 
 
 def package_versions(root: Path) -> dict[str, str]:
