@@ -210,7 +210,8 @@ def _load_keras2(path: Path, form: str, objects: dict[str, Any], trust_model: bo
 
 # What Keras 2 (of both formats) and Keras 3 say of a layer or function that they can't find, anywhere in their message.
 _UNKNOWN = re.compile(
-    r"Could not locate (?:class|function) '([^']+)'|Unknown [a-z ]+: '?([^'. ]+)|Received: layer=(\S+) of type <class 'str'>"
+    r"Could not locate (?:class|function) '([^']+)'|Unknown [a-z ]+: '?([^'. ]+)"
+    r"|Received: layer=(\S+) of type <class 'str'>"
 )
 
 
