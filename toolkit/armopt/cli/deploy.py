@@ -48,7 +48,7 @@ _FROM_PROJECT = ("model", "data", "device", "profile", "until", "loss", "metric"
 @click.option("--quiet", is_flag=True, help="No progress; the verdict and errors only.")
 @json_option
 def command(quiet: bool, as_json: bool, **options: Any) -> int:
-    r"""Prune, cluster and quantize MODEL until a leaf of the tree meets the target on the device.
+    """Prune, cluster and quantize MODEL until a leaf of the tree meets the target on the device.
 
     MODEL is a .keras or .h5 file or a SavedModel folder; --data digits has one of its own. What is left out here is
     taken from ./armopt.toml if there is one. Without limits the first leaf is built and shown.
@@ -56,7 +56,7 @@ def command(quiet: bool, as_json: bool, **options: Any) -> int:
     \b
     Exit codes: 0 met (or no limits), 1 not met, 2 usage, 3 inconclusive or unstable,
     4 device or infrastructure, 130 interrupted.
-    """
+    """  # noqa: D301 - click takes the backspace itself as its mark
     # What can be wrong on the command line is found before TensorFlow is imported, which takes seconds.
     arguments = _arguments(options)
     from armopt.core.events import Note

@@ -166,7 +166,7 @@ class Walk:
             if node.status == "waiting":  # an inner node all of whose leaves were skipped
                 self._skip(path, "none of its leaves was built")
         leaves = [found.nodes[path] for path in self._tree.leaves]
-        if found.errors and all(node.status in ("failed", "skipped") for node in leaves) and not self._missed_by_ptq:
+        if found.errors and all(node.status in ("failed", "skipped") for node in leaves):
             raise next(iter(found.errors.values()))
         figures = [self._figures(node) for node in leaves if node.path in found.built]
         found.pareto = pareto(figures, self._metric)
