@@ -99,17 +99,28 @@ def copy_model(model: Any) -> Any:
     """
     try:
         if isinstance(model, keras.Sequential) or getattr(model, "_is_graph_network", False):
-            copy = keras.models.clone_model(model)
+            copy = keras.models.clone_model(model, clone_function=_twin_of)
         else:
             copy = type(model).from_config(model.get_config())
-            copy(model.inputs if model.inputs else [keras.Input(shape[1:]) for shape in model.input_shape])
+            copy(model.inputs)
         copy.set_weights(model.get_weights())
+        # Layers that a custom layer makes without naming them are numbered on; kernels are known by their names.
+        for layer, twin in zip(model._flatten_layers(), copy._flatten_layers(), strict=True):
+            if twin.name != layer.name:
+                twin._name = layer.name
     except (NotImplementedError, TypeError, ValueError) as error:
         raise ModelError(
             f"model '{model.name}' can't be copied: {_first_line(error)}",
             "give every custom layer a get_config that returns its constructor's arguments",
         ) from error
     return copy
+
+
+def _twin_of(layer: Any) -> Any:
+    twin = type(layer).from_config(layer.get_config())
+    # A subclassed model rarely configures its name; a graph finds its layers by the name they had when called.
+    twin._name = layer.name
+    return twin
 
 
 def fingerprint(model: Any) -> str:
@@ -243,6 +254,28 @@ def _objects_of(module: ModuleType) -> dict[str, Any]:
 
 
 def _built(model: Any, what: str) -> Any:
-    if not model.built or not getattr(model, "inputs", None):
+    if not isinstance(model, keras.Sequential) and not getattr(model, "_is_graph_network", False):
+        model = _as_functional(model)
+    if model is None or not model.built or not getattr(model, "inputs", None):
         raise ModelError(f"model '{what}' has no known input shape", "build it or call it once before saving")
     return model
+
+
+def _as_functional(model: Any) -> Any:
+    """A subclassed model as the one layer of a functional model, which is copied and walked like any other.
+
+    None where its input shape is not known.
+    """
+    specs, shape = getattr(model, "_saved_model_inputs_spec", None), getattr(model, "_build_input_shape", None)
+    if isinstance(specs, (list, tuple)):
+        inputs: Any = [keras.Input(spec.shape[1:], dtype=spec.dtype) for spec in specs]
+    elif hasattr(specs, "shape"):
+        inputs = keras.Input(specs.shape[1:], dtype=specs.dtype)
+    elif isinstance(shape, tuple) and all(size is None or isinstance(size, int) for size in shape):
+        inputs = keras.Input(shape[1:])
+    else:
+        return None
+    functional = keras.Model(inputs, model(inputs), name=model.name)
+    if getattr(model, "loss", None):
+        functional.compile(loss=model.loss, metrics=getattr(model.compiled_metrics, "_user_metrics", None))
+    return functional
