@@ -52,6 +52,9 @@ def fine_tune(
         train = train.take(slice(0, len(train) // batch * batch))
     x, y = (part if len(part) > 1 else part[0] for part in (list(train.x), list(train.y)))
     epochs = epochs_of(settings, len(train), batch)
+    if epochs == 0:  # `fit` refuses it
+        keeping.project_onto(model)
+        return
     progress = _Progress(on_step, steps_per_epoch(len(train), batch), epochs)
     model.fit(x, y, batch_size=batch, epochs=epochs, verbose=0, callbacks=[keeping, *callbacks, progress])
 

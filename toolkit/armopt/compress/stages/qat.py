@@ -38,6 +38,9 @@ def apply(piece: Workpiece, context: Context) -> Workpiece:
     Raises:
         ModelError: training diverged.
     """
+    if context.settings.epochs == context.settings.min_steps == 0:
+        # Untrained, the fake-quantizers' ranges are TFMOT's start values, which the converter would believe.
+        return Workpiece(copy_model(piece.model), piece.constraints, ("no training was asked for: only quantized",))
     model, notes = with_fake_quant(piece.model)
     model.armopt_kernels = counterparts(piece.model, model, piece.constraints)
     keeping = ConstraintsCallback(piece.constraints)
