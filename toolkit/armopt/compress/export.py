@@ -17,6 +17,7 @@ import numpy as np
 from armopt.compress.backend import tf
 from armopt.compress.data import Split
 from armopt.compress.models import fixed_batch
+from armopt.compress.tflite_file import float_operators
 from armopt.core.errors import ConversionError, StoreError
 
 # A conversion of the largest mobile models takes a minute; ten are a hang.
@@ -67,6 +68,10 @@ def export_tflite(model: Any, calibration: Split, path: Path, float_io: bool = F
             f"the converter refused '{model.name}': {reply['error']}", "see docs/layers.md for what converts"
         )
     notes = tuple(reply["notes"])
+    # The converter leaves some operators float without a word, even where only integers were allowed.
+    floats = float_operators(path)
+    if floats and not notes:
+        notes = (f"some operators stay float: {', '.join(floats)}",)
     if integer_inputs and not float_io:
         notes = (*notes, f"inputs {', '.join(integer_inputs)} are integers: inputs and outputs keep their types")
     return Exported(path, notes)

@@ -87,6 +87,21 @@ def read_weights(path: Path) -> list[WeightTensor]:
     return list(_weights(_read_model(path)))
 
 
+def float_operators(path: Path) -> list[str]:
+    """Names of the operators that compute in float32; those that only convert to and from codes are not among them."""
+    from ai_edge_litert.schema_py_generated import TensorType
+
+    model = _read_model(path)
+    found = {}
+    for graph in model.subgraphs:
+        for operator in graph.operators or ():
+            name = _operator_name(model.operatorCodes[operator.opcodeIndex])
+            types = [graph.tensors[index].type for index in operator.outputs if index >= 0]
+            if TensorType.FLOAT32 in types and name not in ("QUANTIZE", "DEQUANTIZE"):
+                found[name] = True
+    return list(found)
+
+
 def _read_model(path: Path) -> Any:
     from ai_edge_litert import schema_py_generated as schema
 
