@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -84,21 +85,23 @@ def read_weights(path: Path) -> list[WeightTensor]:
     Raises:
         UsageError: missing or not a .tflite.
     """
-    return list(_weights(_read_model(path)))
+    with _damage_told(path):
+        return list(_weights(_read_model(path)))
 
 
 def float_operators(path: Path) -> list[str]:
     """Names of the operators that compute in float32; those that only convert to and from codes are not among them."""
     from ai_edge_litert.schema_py_generated import TensorType
 
-    model = _read_model(path)
     found = {}
-    for graph in model.subgraphs:
-        for operator in graph.operators or ():
-            name = _operator_name(model.operatorCodes[operator.opcodeIndex])
-            types = [graph.tensors[index].type for index in operator.outputs if index >= 0]
-            if TensorType.FLOAT32 in types and name not in ("QUANTIZE", "DEQUANTIZE"):
-                found[name] = True
+    with _damage_told(path):
+        model = _read_model(path)
+        for graph in model.subgraphs:
+            for operator in graph.operators or ():
+                name = _operator_name(model.operatorCodes[operator.opcodeIndex])
+                types = [graph.tensors[index].type for index in operator.outputs if index >= 0]
+                if TensorType.FLOAT32 in types and name not in ("QUANTIZE", "DEQUANTIZE"):
+                    found[name] = True
     return list(found)
 
 
@@ -110,9 +113,16 @@ def _read_model(path: Path) -> Any:
     content = path.read_bytes()
     if content[4:8] != b"TFL3":
         raise UsageError(f"'{path}' is not a .tflite", "export a model with armopt deploy")
+    return schema.ModelT.InitFromObj(schema.Model.GetRootAs(content, 0))
+
+
+@contextlib.contextmanager
+def _damage_told(path: Path) -> Iterator[None]:
     try:
-        return schema.ModelT.InitFromObj(schema.Model.GetRootAs(content, 0))
-    except Exception as error:  # the generated reader walks offsets unchecked and fails in any way it likes
+        yield
+    except UsageError:
+        raise
+    except Exception as error:  # the generated reader walks offsets unchecked; what it returns may fit nothing
         raise UsageError(f"'{path}' is damaged", "export or copy it again") from error
 
 
@@ -145,10 +155,11 @@ def _weight(model: Any, graph: int, index: int, operator: str) -> WeightTensor |
     scales = _array(quantization.scale if quantization else None, np.float64)
     zero_point = _array(quantization.zeroPoint if quantization else None, np.int64)
     axis = int(quantization.quantizedDimension) if scales.size > 1 else _CHANNEL_AXIS.get(operator, 0)
+    axis = min(axis, len(shape) - 1)
+    if not {scales.size, zero_point.size} <= {0, 1, shape[axis]} or not np.isfinite(scales).all():
+        raise ValueError("scales that do not fit the tensor")
     name = tensor.name.decode(errors="replace") if isinstance(tensor.name, bytes) else str(tensor.name)
-    return WeightTensor(
-        (graph, index), name, operator, codes.reshape(shape), zero_point, scales, min(axis, len(shape) - 1)
-    )
+    return WeightTensor((graph, index), name, operator, codes.reshape(shape), zero_point, scales, axis)
 
 
 def _array(values: Any, dtype: type) -> Array:
