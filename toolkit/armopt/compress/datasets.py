@@ -99,16 +99,21 @@ def _from_splits(what: str, splits: Mapping[str, Any]) -> Data:
         elif hasattr(value, "element_spec"):
             made[name] = _from_tf_data(value)
         elif isinstance(value, (tuple, list)) and len(value) == 2:
-            made[name] = Split(_tuple_of_arrays(value[0]), _tuple_of_arrays(value[1]))
+            made[name] = Split(arrays_of(value[0]), arrays_of(value[1]))
         else:
             raise DataError(
                 f"split '{name}' of '{what}' is {type(value).__name__}", "return a pair (x, y) or a tf.data.Dataset"
             )
-    _check_lengths(what, made)
+    check_lengths(what, made)
     return Data(what, made["train"], made["val"], made["test"])
 
 
-def _check_lengths(what: str, splits: Mapping[str, Split]) -> None:
+def check_lengths(what: str, splits: Mapping[str, Split]) -> None:
+    """Demand as many labels as samples.
+
+    Raises:
+        DataError: the arrays of a split differ in length.
+    """
     for name, split in splits.items():
         lengths = {len(array) for array in (*split.x, *split.y)}
         if len(lengths) > 1:
@@ -129,13 +134,14 @@ def _from_tf_data(dataset: Any) -> Split:
     join = np.concatenate if batched else np.stack
 
     def column(part: int) -> tuple[Array, ...]:
-        parts = [_tuple_of_arrays(element[part]) for element in elements]
+        parts = [arrays_of(element[part]) for element in elements]
         return tuple(join([arrays[i] for arrays in parts]) for i in range(len(parts[0])))
 
     return Split(column(0), column(1) if len(elements[0]) > 1 else ())
 
 
-def _tuple_of_arrays(value: Any) -> tuple[Array, ...]:
+def arrays_of(value: Any) -> tuple[Array, ...]:
+    """One array, or the arrays of a list, tuple or dict of several inputs or outputs; nothing for None."""
     if value is None:
         return ()
     if isinstance(value, Mapping):
@@ -154,14 +160,14 @@ def _from_mapping(what: str, arrays: Mapping[str, Any]) -> Data:
         raise DataError(
             f"'{what}' needs x_train and x_test, it has {have}", "name the arrays x_train, y_train, x_test, y_test"
         )
-    _check_lengths(what, splits)
+    check_lengths(what, splits)
     return Data(what, splits["train"], splits["val"], splits["test"])
 
 
 def _columns(arrays: Mapping[str, Any], stem: str) -> tuple[Array, ...]:
     """`x_train`, or `x_train_0, x_train_1, ...`; a dict or tuple under `x_train` is several inputs."""
     if stem in arrays:
-        return _tuple_of_arrays(arrays[stem])
+        return arrays_of(arrays[stem])
     numbered = sorted(
         (key for key in arrays if key.startswith(f"{stem}_") and key[len(stem) + 1 :].isdigit()),
         key=lambda key: int(key[len(stem) + 1 :]),

@@ -8,13 +8,14 @@ from typing import Any
 
 from armopt.compress.audit import Promise, audit
 from armopt.compress.data import Data, Split, prepare
-from armopt.compress.datasets import load_data, with_val
+from armopt.compress.datasets import arrays_of, check_lengths, load_data, with_val
 from armopt.compress.export import export_tflite
 from armopt.compress.models import as_source
 from armopt.compress.projection import constraints_of
 from armopt.compress.promises import promises_of
 from armopt.compress.stages import STAGES, Context, Workpiece
 from armopt.compress.task import find_task
+from armopt.core.errors import DataError
 from armopt.core.profile import StageSettings
 from armopt.core.records import Audit
 
@@ -81,5 +82,8 @@ def _as_data(data: Any) -> Data:
     if isinstance(data, (str, os.PathLike)):
         return load_data(os.fspath(data))
     x, y = data if isinstance(data, tuple) and len(data) == 2 else (data, None)
-    split = Split(tuple(x) if isinstance(x, (list, tuple)) else (x,), () if y is None else (y,))
+    split = Split(arrays_of(x), arrays_of(y))
+    if not split.x or any(array.ndim == 0 for array in (*split.x, *split.y)):
+        raise DataError(f"data of type {type(data).__name__} are no samples", "give (x, y), x alone, or a name or path")
+    check_lengths("arrays", {"train": split})
     return with_val(Data("arrays", split, Split(()), split))
