@@ -88,12 +88,18 @@ def test_every_step_ends_on_the_promise_not_only_the_last() -> None:
     assert seen == [True] * 8
 
 
-def test_training_starts_on_the_promise_whatever_the_weights_were() -> None:
+def test_the_first_step_starts_on_the_promise_whatever_the_weights_were() -> None:
     model = _compiled_model()
     constraints = _promise(model)
-    ConstraintsCallback(constraints).project_onto(model)
-    kernels = _kernels(model)
-    assert all(is_kept(kernels[key], constraint) for key, constraint in constraints.items())
+    seen: list[bool] = []
+
+    class Watch(keras.callbacks.Callback):  # type: ignore[misc]
+        def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
+            kernels = _kernels(self.model)
+            seen.append(all(is_kept(kernels[key], constraint) for key, constraint in constraints.items()))
+
+    _fit(model, callbacks=[armopt.ConstraintsCallback(constraints), Watch()])
+    assert seen[0]
 
 
 def test_the_model_gets_its_own_train_step_back() -> None:
