@@ -269,7 +269,7 @@ def _as_functional(model: Any) -> Any:
     specs, shape = getattr(model, "_saved_model_inputs_spec", None), getattr(model, "_build_input_shape", None)
     if isinstance(specs, (list, tuple)):
         inputs: Any = [keras.Input(spec.shape[1:], dtype=spec.dtype) for spec in specs]
-    elif specs is not None:
+    elif specs is not None and not isinstance(specs, dict):
         inputs = keras.Input(specs.shape[1:], dtype=specs.dtype)
     elif isinstance(shape, tuple) and all(size is None or isinstance(size, int) for size in shape):
         inputs = keras.Input(shape[1:])
