@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -47,50 +49,38 @@ class DeviceRuns:
 
     def measurement(self, built: Built) -> Measurement:
         """Figures of one leaf on the device, from the store where the same file was measured there before."""
-        assert built.audit is not None
-        key = key_of(
-            "measurement", built.audit.sha256, self.device.model_dump(), self.threads, self.data.fingerprint(), _code()
-        )
-        entry = self.store.get(key)
-        if entry is None:
+
+        def run() -> dict[str, Any]:
             found, _ = self._run(built, _SAMPLES)
-            record = {
-                "kind": "measurement",
-                "node": "",
-                "model": self.device.name,
-                "seconds": found.seconds,
-                "measurement": found.model_dump(),
-            }
-            entry = self.store.put(key, lambda folder: record)
-        return Measurement.model_validate(entry.record["measurement"])
+            return {"seconds": found.seconds, "measurement": found.model_dump()}
+
+        return Measurement.model_validate(self._remembered("measurement", built, self.threads, run)["measurement"])
 
     def accuracy(self, built: Built, instructions: int | None) -> float | None:
         """The metric on the device over the whole test split; None where emulating that would take minutes."""
-        assert built.audit is not None
         count = len(self.data.test)
         if instructions is None or instructions * count > _CONFIRM_INSTRUCTIONS:
             return None
-        key = key_of(
-            "device accuracy",
-            built.audit.sha256,
-            self.device.model_dump(),
-            self.data.fingerprint(),
-            self.task.identity,
-            _code(),
-        )
+
+        def run() -> dict[str, Any]:
+            self.listener(Note(f"running the chosen model on all {count} test samples on {self.device.name}"))
+            found, score = self._run(built, count)
+            return {"seconds": found.seconds, "metric": score}
+
+        return float(self._remembered("device accuracy", built, self.task.identity, run)["metric"])
+
+    def _remembered(
+        self, what: str, built: Built, further: object, run: Callable[[], dict[str, Any]]
+    ) -> dict[str, Any]:
+        """What `run` finds out about a file on this device, from the store where it was found out before."""
+        assert built.audit is not None
+        data = self.data.fingerprint()
+        key = key_of(what, built.audit.sha256, self.device.model_dump(), data, further, f"{VERSION}/{REVISION}")
         entry = self.store.get(key)
         if entry is None:
-            self.listener(Note(f"running the chosen model on all {count} test samples on {self.device.name}"))
-            measured, score = self._run(built, count)
-            record = {
-                "kind": "measurement",
-                "node": "",
-                "model": self.device.name,
-                "seconds": measured.seconds,
-                "metric": score,
-            }
+            record = {"kind": "measurement", "node": "", "model": self.device.name, **run()}
             entry = self.store.put(key, lambda folder: record)
-        return float(entry.record["metric"])
+        return entry.record
 
     def _run(self, built: Built, count: int) -> tuple[Measurement, float]:
         host = HostInterpreter(built.tflite)
@@ -122,8 +112,3 @@ def _as_samples(array: Array, batch: int) -> Array:
 def _as_rows(array: Array, batch: int) -> Array:
     """(inferences, batch, ...) back to rows."""
     return array.reshape(-1, *array.shape[2:]) if array.ndim > 1 and array.shape[1] == batch else array
-
-
-def _code() -> str:
-    """What a measurement depends on beside file and device: bumped when counting or the latency model changes."""
-    return f"{VERSION}/{REVISION}"
