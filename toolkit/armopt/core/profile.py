@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
+from armopt.core.pattern import Pattern, parse_pattern
 from armopt.core.records import Record
+
+
+def _known_pattern(text: str) -> str:
+    parse_pattern(text)
+    return text
 
 
 class StageSettings(Record):
@@ -14,6 +20,14 @@ class StageSettings(Record):
 
     sparsity: float = Field(0.5, gt=0, lt=1, description="share of each pruned kernel that becomes zero")
     schedule: Literal["polynomial", "constant"] = "polynomial"
+    scope: Literal["layer", "global"] = Field(
+        "layer", description="threshold of each kernel by itself, or one for all of them; N:M knows no threshold"
+    )
+    pattern: Annotated[str, AfterValidator(_known_pattern)] = Field(
+        "unstructured",
+        description="which weights become zero together: 'unstructured', 'block:RxC' (outputs x inputs), or 'N:M', "
+        "N of M inputs kept, which fixes the sparsity",
+    )
     clusters: int = Field(16, ge=2, le=256, description="distinct values a clustered kernel may hold, zero included")
     epochs: int = Field(2, ge=0, le=10_000)
     min_steps: int = Field(
@@ -24,6 +38,13 @@ class StageSettings(Record):
     seed: int = Field(1, ge=0, lt=2**32)
     depthwise: bool = Field(False, description="prune and cluster depthwise kernels too")
     spare: tuple[str, ...] = Field((), description="shell-style patterns of layer names to leave alone")
+    first_layer: bool = Field(True, description="prune and cluster the layers that read the model's inputs")
+    last_layer: bool = Field(True, description="prune and cluster the layers that make the model's outputs")
+
+    @property
+    def pruning(self) -> Pattern:
+        """The pruning pattern, read."""
+        return parse_pattern(self.pattern)
 
 
 class ExportSettings(Record):

@@ -57,7 +57,7 @@ def _strength(stage: str, settings: StageSettings) -> str:
         return "calibration"
     parts = []
     if stage == "prune":
-        parts.append(f"{settings.sparsity:.0%} zeros")
+        parts.append(settings.pruning.words(settings.sparsity))
     if stage == "cluster":
         parts.append(f"{settings.clusters} values")
     least = f" (at least {settings.min_steps} steps)" if settings.min_steps else ""
