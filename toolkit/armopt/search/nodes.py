@@ -134,7 +134,7 @@ class NodeBuilder:
             self._listener(NodeStarted(path, "scoring the model as given"))
             piece, words = self._pieces[ROOT], ""
         else:
-            parent = self._piece(parent_of(path))
+            parent = self.piece(parent_of(path))
             stage = STAGES[stage_of(path)]
             words = stage.describe(self.settings(path))
             self._listener(NodeStarted(path, words))
@@ -187,8 +187,11 @@ class NodeBuilder:
             metrics[f"int8_{split}"] = score_tflite(exported.path, getattr(data, split), task)
         return metrics, found, notes
 
-    def _piece(self, path: str) -> Workpiece:
-        """The node's model and promises, in memory or read back onto a copy of the source."""
+    def piece(self, path: str) -> Workpiece:
+        """Model and promises of the root or an inner node, in memory or read back onto a copy of the source.
+
+        A leaf's can't be read back: quantization-aware training changes the layers.
+        """
         built = self.build(path)
         if path not in self._pieces:
             model = copy_model(self._source.model)
