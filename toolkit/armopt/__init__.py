@@ -25,6 +25,7 @@ _PUBLIC = {
     "export": "armopt.compress.notebook",
     "audit": "armopt.compress.audit",
     "measure": "armopt.measuring",
+    "density_plot": "armopt.picturing",
     "Constraints": "armopt.compress.constraints",
     "ConstraintsCallback": "armopt.compress.projection",
 }
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from armopt.core.target import Target as Target
     from armopt.flow import deploy as deploy
     from armopt.measuring import measure as measure
+    from armopt.picturing import density_plot as density_plot
 
 
 def __getattr__(name: str) -> Any:

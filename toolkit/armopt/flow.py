@@ -33,6 +33,7 @@ def deploy(
     threads: int = 1,
     out: str | None = None,
     offline: bool = False,
+    plots: bool = True,
     listener: Listener = silent,
 ) -> Result:
     """Prune, cluster and quantize a model until one of the leaves meets the target on the device.
@@ -55,6 +56,7 @@ def deploy(
         threads: of the runtime on the device.
         out: folder for model.tflite, result.json and run_model.py; default `armopt-out/MODEL-DEVICE`.
         offline: never fetch anything.
+        plots: draw how each kernel's weights are spread, from the float model to the chosen .tflite, into `out/plots`.
         listener: told of every step.
 
     Returns:
@@ -71,6 +73,7 @@ def deploy(
     goal, kind, plan = target or Target(), find_device(device), _profile(profile)
 
     from armopt.compress.stages import LEAF_STAGES, PRESERVES, STAGES
+    from armopt.picturing import plot_run
     from armopt.search.device_runs import DeviceRuns
     from armopt.search.nodes import NodeBuilder
     from armopt.search.store import Store
@@ -118,6 +121,7 @@ def deploy(
         seconds=round(time.monotonic() - started, 2),
     )
     deliver(result, walked.built[walked.chosen].tflite if walked.chosen else None, folder, preprocess, threads)
+    plot_run(builder, walked.chosen if plots else None, folder, listener)
     listener(RunFinished(result))
     return result
 

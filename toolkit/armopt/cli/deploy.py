@@ -44,6 +44,7 @@ _FROM_PROJECT = ("model", "data", "device", "profile", "until", "loss", "metric"
 @click.option("--float-io", is_flag=True, help="float32 inputs and outputs in the .tflite.")
 @click.option("--threads", type=click.IntRange(1, 64), default=1, show_default=True, help="Of the runtime.")
 @click.option("--out", metavar="DIR", help="Folder of the results; default armopt-out/MODEL-DEVICE.")
+@click.option("--plots/--no-plots", default=True, show_default=True, help="Draw each kernel's density into DIR/plots.")
 @click.option("--offline", is_flag=True, help="Never fetch anything.")
 @click.option("--quiet", is_flag=True, help="No progress; the verdict and errors only.")
 @json_option
