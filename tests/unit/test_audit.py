@@ -21,7 +21,7 @@ from armopt.compress.kernels import kernels_of
 from armopt.compress.projection import ConstraintsCallback
 from armopt.compress.promises import promises_of
 from armopt.compress.stages.cluster import assign_clusters
-from armopt.compress.stages.prune import smallest_masked
+from armopt.compress.stages.patterns import smallest_masked
 from armopt.compress.tflite_file import read_weights
 from armopt.core.errors import StructureLost, UsageError
 

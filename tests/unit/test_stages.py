@@ -16,7 +16,8 @@ from armopt.compress.kernels import kernels_of
 from armopt.compress.models import as_source, copy_model
 from armopt.compress.stages import STAGES, Workpiece
 from armopt.compress.stages.cluster import assign_clusters
-from armopt.compress.stages.prune import smallest_masked, sparsity_at
+from armopt.compress.stages.patterns import smallest_masked
+from armopt.compress.stages.prune import sparsity_at
 from armopt.compress.stages.qat import counterparts, with_fake_quant
 from armopt.compress.task import find_task
 from armopt.core.errors import ModelError

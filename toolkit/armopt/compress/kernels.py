@@ -2,33 +2,39 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from typing import Any, Literal
 
+import numpy as np
+
 from armopt.compress.backend import keras
+from armopt.compress.data import Array
 
-Kind = Literal["conv", "conv_transpose", "depthwise", "dense", "embedding", "recurrent", "other"]
+Kind = Literal["conv", "conv_transpose", "depthwise", "dense", "embedding", "recurrent", "einsum", "other"]
 
-# Layer class (by its own name or a base's) -> weight attribute -> how the converter lays the tensor out.
-_KINDS: dict[str, dict[str, Kind]] = {
-    "Conv1DTranspose": {"kernel": "conv_transpose"},
-    "Conv2DTranspose": {"kernel": "conv_transpose"},
-    "Conv3DTranspose": {"kernel": "other"},
-    "SeparableConv1D": {"depthwise_kernel": "depthwise", "pointwise_kernel": "conv"},
-    "SeparableConv2D": {"depthwise_kernel": "depthwise", "pointwise_kernel": "conv"},
-    "DepthwiseConv1D": {"depthwise_kernel": "depthwise"},
-    "DepthwiseConv2D": {"depthwise_kernel": "depthwise"},
-    "Conv1D": {"kernel": "conv"},
-    "Conv2D": {"kernel": "conv"},
-    "Conv3D": {"kernel": "other"},
-    "Dense": {"kernel": "dense"},
-    "EinsumDense": {"kernel": "other"},
-    "Embedding": {"embeddings": "embedding"},
-    "SimpleRNNCell": {"kernel": "recurrent", "recurrent_kernel": "recurrent"},
-    "LSTMCell": {"kernel": "recurrent", "recurrent_kernel": "recurrent"},
-    "GRUCell": {"kernel": "recurrent", "recurrent_kernel": "recurrent"},
+# Layer class (by its own name or a base's) -> weight attribute -> how the converter lays the tensor out, and the axes
+# that one output sums over. Keras lays kernels out as taps, inputs, outputs; transposed ones as taps, outputs, inputs;
+# an embedding is looked up, so its vectors count as rows.
+_KINDS: dict[str, dict[str, tuple[Kind, tuple[int, ...]]]] = {
+    "Conv1DTranspose": {"kernel": ("conv_transpose", (0, 2))},
+    "Conv2DTranspose": {"kernel": ("conv_transpose", (0, 1, 3))},
+    "Conv3DTranspose": {"kernel": ("other", (0, 1, 2, 4))},
+    "SeparableConv1D": {"depthwise_kernel": ("depthwise", (0,)), "pointwise_kernel": ("conv", (0, 1))},
+    "SeparableConv2D": {"depthwise_kernel": ("depthwise", (0, 1)), "pointwise_kernel": ("conv", (0, 1, 2))},
+    "DepthwiseConv1D": {"depthwise_kernel": ("depthwise", (0,))},
+    "DepthwiseConv2D": {"depthwise_kernel": ("depthwise", (0, 1))},
+    "Conv1D": {"kernel": ("conv", (0, 1))},
+    "Conv2D": {"kernel": ("conv", (0, 1, 2))},
+    "Conv3D": {"kernel": ("other", (0, 1, 2, 3))},
+    "Dense": {"kernel": ("dense", (0,))},
+    "EinsumDense": {"kernel": ("einsum", ())},  # the layer's equation tells its axes
+    "Embedding": {"embeddings": ("embedding", (1,))},
+    "SimpleRNNCell": {"kernel": ("recurrent", (0,)), "recurrent_kernel": ("recurrent", (0,))},
+    "LSTMCell": {"kernel": ("recurrent", (0,)), "recurrent_kernel": ("recurrent", (0,))},
+    "GRUCell": {"kernel": ("recurrent", (0,)), "recurrent_kernel": ("recurrent", (0,))},
 }
 
 
@@ -41,12 +47,26 @@ class Kernel:
         layer: the layer's own name.
         kind: how the converter lays it out.
         variable: the trainable tf.Variable that holds it.
+        inputs: axes that one output sums over, for an embedding those of the vector.
     """
 
     key: str
     layer: str
     kind: Kind
     variable: Any
+    inputs: tuple[int, ...] = ()
+
+    def as_matrix(self, array: Array) -> Array:
+        """An array of the kernel's shape as (outputs, inputs), the inputs of one output in the order they lie in."""
+        outputs = [axis for axis in range(array.ndim) if axis not in self.inputs]
+        rows = math.prod(array.shape[axis] for axis in outputs)
+        return array.transpose(*outputs, *self.inputs).reshape(rows, -1)
+
+    def from_matrix(self, matrix: Array) -> Array:
+        """The array that `as_matrix` made the matrix of."""
+        shape = tuple(self.variable.shape)
+        order = [axis for axis in range(len(shape)) if axis not in self.inputs] + list(self.inputs)
+        return matrix.reshape([shape[axis] for axis in order]).transpose(np.argsort(order))
 
 
 @dataclass(frozen=True)
@@ -77,10 +97,11 @@ def _walk(owner: Any, prefix: str) -> Iterator[Kernel]:
         path = f"{prefix}{layer.name}"
         inner = _wrapped(layer)
         attributes = _attributes(inner)
-        for attribute, kind in attributes.items():
+        for attribute, (kind, inputs) in attributes.items():
             variable = _variable(layer, inner, attribute)
             if variable is not None and variable.trainable:
-                yield Kernel(f"{prefix}{inner.name}/{attribute}", inner.name, kind, variable)
+                inputs = _summed(inner.equation) if kind == "einsum" else inputs
+                yield Kernel(f"{prefix}{inner.name}/{attribute}", inner.name, kind, variable, inputs)
         if not attributes:
             yield from _walk(inner, f"{path}/")
 
@@ -97,7 +118,14 @@ def _wrapped(layer: Any) -> Any:
     return layer.layer if type(layer).__name__.startswith("QuantizeWrapper") else layer
 
 
-def _attributes(layer: Any) -> dict[str, Kind]:
+def _summed(equation: str) -> tuple[int, ...]:
+    """Axes of the kernel, the second operand, that an einsum sums over."""
+    operands, result = equation.replace(" ", "").split("->")
+    letters = operands.split(",")[1]
+    return tuple(axis for axis, letter in enumerate(letters) if letter not in result)
+
+
+def _attributes(layer: Any) -> dict[str, tuple[Kind, tuple[int, ...]]]:
     for base in type(layer).__mro__:
         if base.__module__.startswith(("tf_keras.", "keras.")) and base.__name__ in _KINDS:
             return _KINDS[base.__name__]
