@@ -78,14 +78,15 @@ def value_density(title: str, values: Array, limit: float) -> Density:
     distinct = len(places) + (used.size < values.size)
     if len(places) > _MOST_STEMS:
         counts, places = np.histogram(used, _BINS, (-limit, limit))
-    return _density(title, "value", limit, places, counts, values.size, distinct)
+    return _density(title, "value", limit, places, counts, values.size - used.size, values.size, distinct)
 
 
 def level_density(title: str, levels: Array) -> Density:
     """Density of codebook levels, -127 to 127, one per weight: what is shared where each channel has its own scale."""
     places, counts = np.unique(levels, return_counts=True)
     some = places != 0
-    return _density(title, "level", LARGEST_LEVEL, places[some], counts[some], levels.size, len(places))
+    zeros = int(counts[~some].sum())
+    return _density(title, "level", LARGEST_LEVEL, places[some], counts[some], zeros, levels.size, len(places))
 
 
 def code_density(title: str, tensors: Sequence[tuple[Array, Array]]) -> Density:
@@ -101,7 +102,7 @@ def code_density(title: str, tensors: Sequence[tuple[Array, Array]]) -> Density:
     places, counts = np.unique(codes[~zeros], return_counts=True)
     richest = max(len(np.unique(stored)) for stored, _ in tensors)
     info = np.iinfo(codes.dtype)
-    found = _density(title, "code", info.max, places.astype(np.float64), counts, codes.size, richest)
+    found = _density(title, "code", info.max, places, counts, int(zeros.sum()), codes.size, richest)
     return replace(found, limits=(info.min, info.max), zero_at=float(codes[zeros][0]) if zeros.any() else 0.0)
 
 
@@ -111,9 +112,10 @@ def _density(
     limit: float,
     places: Array,
     counts: Array,
+    zeros: int,
     weights: int,
     distinct: int,
 ) -> Density:
-    shares = counts / max(weights, 1)
-    zeros = 1 - float(counts.sum()) / weights if weights else 0.0
-    return Density(title, axis, (-limit, limit), places, shares, zeros, 0.0, distinct, weights)
+    everything = max(weights, 1)
+    at = places.astype(np.float64)
+    return Density(title, axis, (-limit, limit), at, counts / everything, zeros / everything, 0.0, distinct, weights)
