@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from armopt.core.events import Listener, Note, RunFinished, RunStarted, silent
 from armopt.core.profile import Profile
-from armopt.core.records import Result
+from armopt.core.records import Node, Result
 from armopt.core.target import Target
-from armopt.core.tree import Tree
+from armopt.core.tree import ROOT, Tree, stage_of
 from armopt.core.version import VERSION
+
+if TYPE_CHECKING:
+    from armopt.search.nodes import NodeBuilder
 
 
 def deploy(
@@ -94,7 +97,7 @@ def deploy(
     runs = DeviceRuns(kind, ready.data, ready.task, threads, offline, store, listener)
     walked = Walk(tree, builder, runs.measurement, kind, goal, ready.task.metric, listener).run(until)
 
-    nodes = dict(walked.nodes)
+    nodes = {path: _with_work(node, builder) for path, node in walked.nodes.items()}
     if walked.chosen is not None:
         chosen = nodes[walked.chosen]
         on_device = runs.accuracy(walked.built[walked.chosen], chosen.instructions)
@@ -124,6 +127,14 @@ def deploy(
     plot_run(builder, walked.chosen if plots else None, folder, listener)
     listener(RunFinished(result))
     return result
+
+
+def _with_work(node: Node, builder: NodeBuilder) -> Node:
+    from armopt.compress.stages import STAGES
+
+    if node.path == ROOT:
+        return node
+    return node.model_copy(update={"work": STAGES[stage_of(node.path)].describe(builder.settings(node.path))})
 
 
 def _profile(profile: str | Profile) -> Profile:

@@ -113,6 +113,7 @@ class Node(Record):
     path: str
     status: NodeStatus
     reason: str = ""
+    work: str = Field("", description="what its stage does and how hard, for example 'prune to 50% zeros, 2 epochs'")
     accuracy: Accuracy = Accuracy()
     size_bytes: int | None = None
     gz_bytes: int | None = None

@@ -9,6 +9,9 @@ from armopt.core.errors import UsageError
 
 ROOT = "float"
 
+# What a stage leaves behind that every stage below it must preserve.
+STRUCTURE: Mapping[str, str] = MappingProxyType({"prune": "zeros", "cluster": "codes"})
+
 
 def stage_of(path: str) -> str:
     """Name of the stage that makes the node: the last part of its path."""
@@ -24,6 +27,12 @@ def ancestors_of(path: str) -> tuple[str, ...]:
     """Paths from the root's child down to the node's parent."""
     parts = path.split("/")
     return tuple("/".join(parts[:depth]) for depth in range(1, len(parts)))
+
+
+def preserved_at(path: str) -> tuple[str, ...]:
+    """Structure of its ancestors that the node must preserve, the eldest's first: ('zeros', 'codes')."""
+    stages = path.split("/")[:-1]
+    return tuple(dict.fromkeys(STRUCTURE[stage] for stage in stages if stage in STRUCTURE))
 
 
 class Tree:
