@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from armopt.compress.cluster_check import check_codes
 from armopt.compress.constraints import KernelConstraint
 from armopt.compress.data import Array
 from armopt.compress.kernels import Kind
@@ -80,6 +81,7 @@ class _Piece:
     keep: Array | None
     codes: Array | None
     clusters: int | None
+    levels: Array | None
 
 
 def _find(promise: Promise, key: str, tensors: Sequence[WeightTensor]) -> list[tuple[WeightTensor, _Piece]]:
@@ -96,6 +98,7 @@ def _find(promise: Promise, key: str, tensors: Sequence[WeightTensor]) -> list[t
                     masks[way][number] if masks else None,
                     codes[way][number] if codes else None,
                     constraint.clusters,
+                    constraint.levels,
                 )
                 matched.append((tensor, piece))
         if len({id(piece) for _, piece in matched}) >= len(parts):
@@ -129,13 +132,12 @@ def _alike(part: Array, tensor: WeightTensor) -> float:
 def _layer(tensor: WeightTensor, key: str | None, piece: _Piece | None) -> LayerAudit:
     zeros = tensor.zeros
     per_channel = [len(np.unique(channel)) for channel in tensor.by_channel(tensor.codes)]
-    promised = added = None
+    promised = added = scope = None
     if key is not None and piece is not None:
         if piece.keep is not None:
             promised, added = _check_zeros(tensor, key, piece.keep, zeros)
         if piece.codes is not None:
-            _check_codes(tensor, key, piece, per_channel)
-    clusters = piece.clusters if piece is not None and piece.codes is not None else None
+            scope = check_codes(tensor, key, piece.codes, piece.clusters or 0, piece.levels)
     return LayerAudit(
         name=tensor.name[:200],
         kind=tensor.operator,
@@ -146,8 +148,8 @@ def _layer(tensor: WeightTensor, key: str | None, piece: _Piece | None) -> Layer
         codes_per_channel=max(per_channel),
         zeros_promised=promised,
         zeros_added=added,
-        codes_promised=clusters,
-        codes_scope="channel" if clusters is not None else None,
+        codes_promised=piece.clusters if piece is not None and scope is not None else None,
+        codes_scope=scope,
         constraint=key,
     )
 
@@ -160,22 +162,3 @@ def _check_zeros(tensor: WeightTensor, key: str, keep: Array, zeros: Array) -> t
             "this file must not be deployed; please report how it was made",
         )
     return int((~keep).sum()), int((keep & zeros).sum())
-
-
-def _check_codes(tensor: WeightTensor, key: str, piece: _Piece, per_channel: list[int]) -> None:
-    """Each channel has its own scale, so a cluster is one code within a channel: at most `clusters` codes there.
-
-    Checked on the clusters' members, which also catches a code that changed within the allowed number.
-    """
-    assert piece.codes is not None and piece.clusters is not None
-    clusters, codes = tensor.by_channel(piece.codes), tensor.by_channel(tensor.codes)
-    torn = 0
-    for cluster, code in zip(clusters, codes, strict=True):
-        order = np.argsort(cluster, kind="stable")
-        torn += int(((np.diff(cluster[order]) == 0) & (np.diff(code[order].astype(np.float64)) != 0)).sum())
-    if torn or max(per_channel) > piece.clusters:
-        raise StructureLost(
-            f"'{key}' was clustered to {piece.clusters} values, the .tflite has {max(per_channel)} codes in a "
-            f"channel and {torn:,} weights away from their cluster",
-            "this file must not be deployed; please report how it was made",
-        )

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from armopt.compress.backend import tf
+from armopt.compress.packing import packed
 
 
 def main() -> None:
@@ -43,7 +44,7 @@ def _convert(job: dict[str, Any]) -> dict[str, Any]:
         except Exception:
             raise error from None
         notes.append(f"some operators stay float: {strict}")
-    Path(job["out"]).write_bytes(content)
+    Path(job["out"]).write_bytes(packed(content))
     return {"notes": notes}
 
 

@@ -29,6 +29,10 @@ class StageSettings(Record):
         "N of M inputs kept, which fixes the sparsity",
     )
     clusters: int = Field(16, ge=2, le=256, description="distinct values a clustered kernel may hold, zero included")
+    clustering: Literal["shared", "tensor", "channel"] = Field(
+        "shared",
+        description="what holds that many: the INT8 tensor (shared codes), the float tensor, or each of its channels",
+    )
     epochs: int = Field(2, ge=0, le=10_000)
     min_steps: int = Field(
         300, ge=0, description="optimizer steps at least: small data get more epochs; 0 with --epochs"

@@ -1,24 +1,28 @@
-"""Weight clustering: every kernel holds at most k values; zeros of a pruned ancestor stay, a cluster apart."""
+"""Weight clustering: every kernel holds at most k values or codes; zeros of a pruned ancestor stay, a cluster apart."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from armopt.compress.constraints import KernelConstraint
+from armopt.compress.kernels import Kernel
 from armopt.compress.models import copy_model
 from armopt.compress.projection import ConstraintsCallback
+from armopt.compress.scales import scale_groups
+from armopt.compress.shared_codes import share_codes
 from armopt.compress.stages.base import Context, Workpiece
-from armopt.compress.stages.prune import prunable
+from armopt.compress.stages.selection import SELECTION_SETTINGS, prunable
 from armopt.compress.training import TRAINING_SETTINGS, describe_training, fine_tune
 from armopt.core.errors import ModelError
 from armopt.core.profile import StageSettings
 
 TRAINS = True
 LEAF = False
-USES = frozenset({"clusters", "depthwise", "spare", *TRAINING_SETTINGS})
+USES = frozenset({"clusters", "clustering", *SELECTION_SETTINGS, *TRAINING_SETTINGS})
 
 # Above this size k-means runs on a histogram: 4,096 bins place centroids within 1/4,096 of the range, far below the
 # distance of two INT8 codes, at a thousandth of the cost.
@@ -27,31 +31,66 @@ _HISTOGRAM_BINS = 4096
 
 def describe(settings: StageSettings) -> str:
     """The work in a few words."""
-    return f"cluster to {settings.clusters} values, {describe_training(settings)}"
+    what = {
+        "shared": f"at most {settings.clusters} INT8 codes a kernel",
+        "tensor": f"{settings.clusters} values a kernel",
+        "channel": f"{settings.clusters} values a channel",
+    }[settings.clustering]
+    return f"cluster to {what}, {describe_training(settings)}"
 
 
 def apply(piece: Workpiece, context: Context) -> Workpiece:
-    """Cluster every kernel, then fine-tune with codes fixed and codebooks training on.
+    """Cluster every kernel, then fine-tune under that promise.
 
-    Zeros promised by an ancestor keep code 0 to themselves (sparsity-preserving clustering), so that the other
-    clusters - 1 values describe the surviving weights only.
+    Zeros promised by an ancestor stay, a cluster of their own (sparsity-preserving clustering). Shared codes and
+    clusters per channel need kernels with a scale per channel; others are clustered per tensor.
 
     Raises:
         ModelError: the model has no kernel to cluster.
+        UsageError: too few clusters for shared codes.
     """
     settings = context.settings
     model = copy_model(piece.model)
-    codes: dict[str, npt.NDArray[np.uint16]] = {}
-    for kernel in prunable(model, settings):
-        constraint = piece.constraints.get(kernel.key, KernelConstraint())
-        codes[kernel.key] = assign_clusters(kernel.variable.numpy(), settings.clusters, constraint.keep)
-    if not codes:
+    constraints = piece.constraints
+    targets = prunable(model, settings)
+    if not targets:
         raise ModelError(f"model '{model.name}' has no kernel to cluster", "spare fewer layers, or leave cluster out")
-    constraints = piece.constraints.with_codes(codes, settings.clusters)
+    for kernel in targets:
+        promised = constraints.get(kernel.key, KernelConstraint())
+        constraints = constraints.with_kernel(kernel.key, clustered(kernel, promised, settings))
     keeping = ConstraintsCallback(constraints)
-    keeping.project_onto(model)
     fine_tune(model, context.data.train, context.task, settings, keeping, context.on_step)
-    return Workpiece(model, constraints)
+    return Workpiece(model, keeping.constraints)
+
+
+def clustered(kernel: Kernel, promised: KernelConstraint, settings: StageSettings) -> KernelConstraint:
+    """The promise about one kernel with clusters in the way that the settings ask for."""
+    values, clusters = kernel.variable.numpy(), settings.clusters
+    groups = scale_groups(kernel.kind, values.shape)
+    if groups is None or settings.clustering == "tensor":
+        return replace(promised, codes=assign_clusters(values, clusters, promised.keep), clusters=clusters)
+    if settings.clustering == "channel":
+        return replace(promised, codes=_per_channel(values, clusters, groups, promised.keep), clusters=clusters)
+    shared = share_codes(values, clusters, groups, promised.keep)
+    return replace(promised, codes=shared.codes, clusters=clusters, levels=shared.levels, groups=groups)
+
+
+def _per_channel(
+    kernel: npt.NDArray[np.floating[Any]],
+    clusters: int,
+    groups: npt.NDArray[np.int32],
+    keep: npt.NDArray[np.bool_] | None,
+) -> npt.NDArray[np.uint32]:
+    """Codes that differ between channels, so that every channel has clusters of its own; 0 for promised zeros."""
+    channel_of = np.broadcast_to(groups, kernel.shape)
+    codes = np.zeros(kernel.shape, np.uint32)
+    used = 0
+    for channel in range(groups.size):
+        members = channel_of == channel
+        own = assign_clusters(kernel[members], clusters, None if keep is None else keep[members]).astype(np.uint32)
+        codes[members] = own + used if keep is None else np.where(own > 0, own + used, 0)
+        used = int(codes.max()) + (keep is None)
+    return codes
 
 
 def assign_clusters(
