@@ -7,9 +7,12 @@ import shutil
 from pathlib import Path
 from string import Template
 
+from pydantic import ValidationError
+
 from armopt.compress.data import PREPROCESS
-from armopt.core.errors import StoreError
+from armopt.core.errors import StoreError, UsageError
 from armopt.core.records import Result
+from armopt.core.version import VERSION
 
 _SCRIPT = Template('''"""Runs model.tflite on this board: python3 run_model.py input.npy [input2.npy ...]
 
@@ -78,6 +81,27 @@ def deliver(result: Result, artifact: Path | None, out: Path, preprocess: str, t
     except OSError as error:
         raise StoreError(
             f"'{out}' can't be written: {error.strerror or error}", "make room, or name another --out"
+        ) from error
+
+
+def read_result(path: Path) -> Result:
+    """The result of an earlier run, from its folder or its `result.json`.
+
+    Raises:
+        UsageError: there is none, or it is not one that this version can read.
+    """
+    file = path / "result.json" if path.is_dir() else path
+    try:
+        return Result.model_validate_json(file.read_bytes())
+    except OSError as error:
+        raise UsageError(
+            f"no result at '{path}': {error.strerror or error}", "name a run's --out folder or its result.json"
+        ) from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "the document"
+        raise UsageError(
+            f"'{file}' is not a result of armopt {VERSION}: {where}: {first['msg']}", "run armopt deploy again"
         ) from error
 
 

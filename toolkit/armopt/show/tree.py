@@ -1,4 +1,4 @@
-"""A profile's tree as a table: strengths, and what each stage can help on a device."""
+"""A tree in the terminal: a profile's as a table, or any drawn with guides, results and reasons."""
 
 from __future__ import annotations
 
@@ -7,11 +7,14 @@ from typing import Any
 
 from rich.table import Table
 from rich.text import Text
+from rich.tree import Tree
 
-from armopt.core.profile import Profile, StageSettings
-from armopt.core.tree import stage_of
+from armopt.core.profile import Profile
+from armopt.core.tree import ROOT, parent_of, stage_of
+from armopt.show.figures import STYLE_OF_STATUS
 from armopt.show.tables import plain_table
 from armopt.show.text import clean
+from armopt.show.tree_nodes import ShownNode, ShownTree, in_family_order, strength
 
 
 def tree_table(profile: Profile, device: str, nodes: Sequence[Mapping[str, Any]]) -> Table:
@@ -27,12 +30,42 @@ def tree_table(profile: Profile, device: str, nodes: Sequence[Mapping[str, Any]]
     table.add_column("strength")
     table.add_column(f"on {clean(device)} it can help")
     table.add_row("float", "the model as given", "")
-    for node in sorted(nodes, key=lambda node: _family_order(str(node["path"]), profile.tree)):
-        path = str(node["path"])
+    helps = {str(node["path"]): ", ".join(node["helps"]) for node in nodes}
+    for path in in_family_order(profile.tree):
         indent = "  " * (path.count("/") + 1)
-        strength = _strength(stage_of(path), profile.settings_of(path))
-        table.add_row(indent + clean(path), strength, ", ".join(node["helps"]) or "-")
+        table.add_row(indent + clean(path), strength(stage_of(path), profile.settings_of(path)), helps[path] or "-")
     return table
+
+
+def drawn_tree(shown: ShownTree) -> list[Text | Tree]:
+    """The tree with guides, every node with its work, what it preserves, its figures and its reason."""
+    root = next((node for node in shown.nodes if node.path == ROOT), None)
+    tree = Tree(_label(root) if root is not None else Text(ROOT), guide_style="dim")
+    branches = {ROOT: tree}
+    for node in shown.nodes:
+        if node.path != ROOT:
+            above = branches.get(parent_of(node.path), tree)
+            branches[node.path] = above.add(_label(node))
+    head = Text(shown.title, "bold")
+    if shown.verdict is not None:
+        head.append(f": {shown.verdict}", STYLE_OF_STATUS.get(shown.verdict, ""))
+    return [head, *(Text(remark, "dim") for remark in shown.remarks), tree]
+
+
+def _label(node: ShownNode) -> Text:
+    style = STYLE_OF_STATUS.get(node.status, "")
+    label = Text(clean(stage_of(node.path)), "bold")
+    if node.status:
+        label.append(f"  {node.status}{', chosen' if node.chosen else ''}", style)
+    quiet = "dim" if node.status in ("skipped", "waiting") else "default"
+    # The work already tells whether it trains; of the edge only what is kept is news.
+    kept = [words for words in node.edge if words.startswith("keeps")]
+    label.append("  " + "; ".join(part for part in (node.work, *kept) if part), quiet)
+    if node.facts:
+        label.append("\n" + ", ".join(node.facts), quiet)
+    if node.reason:
+        label.append(f"\n{node.reason}", "dim")
+    return label
 
 
 def tree_lines(nodes: Sequence[Mapping[str, Any]]) -> list[Text]:
@@ -44,22 +77,3 @@ def tree_lines(nodes: Sequence[Mapping[str, Any]]) -> list[Text]:
         if stage not in known:
             known.append(stage)
     return [Text(f"{', '.join(names)}: {reason}") for reason, names in stages.items()]
-
-
-def _family_order(path: str, tree: Sequence[str]) -> tuple[int, ...]:
-    """Sorts a node behind its parent and before its parent's next sibling."""
-    parts = path.split("/")
-    return tuple(tree.index("/".join(parts[:depth])) for depth in range(1, len(parts) + 1))
-
-
-def _strength(stage: str, settings: StageSettings) -> str:
-    if stage == "ptq":  # nothing is trained
-        return "calibration"
-    parts = []
-    if stage == "prune":
-        parts.append(settings.pruning.words(settings.sparsity))
-    if stage == "cluster":
-        parts.append(f"{settings.clusters} values")
-    least = f" (at least {settings.min_steps} steps)" if settings.min_steps else ""
-    parts.append(f"{settings.epochs} epochs{least} at {settings.learning_rate:g}")
-    return ", ".join(parts)
