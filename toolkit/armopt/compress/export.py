@@ -18,6 +18,7 @@ from armopt.compress.backend import tf
 from armopt.compress.data import Split
 from armopt.compress.models import fixed_batch
 from armopt.compress.tflite_file import float_operators
+from armopt.compress.unrolled import unrolled
 from armopt.core.errors import ConversionError, StoreError
 
 # A conversion of the largest mobile models takes a minute; ten are a hang.
@@ -51,7 +52,8 @@ def export_tflite(model: Any, calibration: Split, path: Path, float_io: bool = F
     job = {"float_io": float_io or bool(integer_inputs), "out": str(path)}
     try:
         with tempfile.TemporaryDirectory(prefix="armopt-export-") as folder:
-            names = _save_for_serving(model, Path(folder, "model"))
+            with unrolled(model) as chains:
+                names = _save_for_serving(model, Path(folder, "model"))
             batch = fixed_batch(model) or 1
             rows = len(calibration) // batch * batch
             samples: dict[str, Any] = {name: x[:rows] for name, x in zip(names, calibration.x, strict=True)}
@@ -72,6 +74,8 @@ def export_tflite(model: Any, calibration: Split, path: Path, float_io: bool = F
     floats = float_operators(path)
     if floats and not notes:
         notes = (f"some operators stay float: {', '.join(floats)}",)
+    if chains:
+        notes = (*notes, f"unrolled, since the converter dies of their loops: {', '.join(chains)}")
     if integer_inputs and not float_io:
         notes = (*notes, f"inputs {', '.join(integer_inputs)} are integers: inputs and outputs keep their types")
     return Exported(path, notes)
