@@ -97,9 +97,8 @@ def _collect(
 
 
 def _of_model(title: str, values: Array, constraint: KernelConstraint | None, limit: float) -> Density:
-    levels = getattr(constraint, "levels", None)
-    if constraint is not None and constraint.codes is not None and levels is not None:
-        return level_density(title, np.asarray(levels)[constraint.codes])
+    if constraint is not None and constraint.codes is not None and constraint.levels is not None:
+        return level_density(title, constraint.levels[constraint.codes])
     return value_density(title, values, limit)
 
 
