@@ -16,6 +16,7 @@ import numpy as np
 
 from armopt.compress.backend import tf
 from armopt.compress.data import Split
+from armopt.compress.int8_grid import kernels_for_the_converter
 from armopt.compress.models import fixed_batch
 from armopt.compress.tflite_file import float_operators
 from armopt.compress.unrolled import unrolled
@@ -101,7 +102,8 @@ def _save_for_serving(model: Any, folder: Path) -> list[str]:
     function = tf.function(serve)
     module = tf.Module()
     module.held = model.variables
-    concrete = function.get_concrete_function(**specs)
+    with kernels_for_the_converter():
+        concrete = function.get_concrete_function(**specs)
     tf.saved_model.save(module, str(folder), signatures=concrete)
     return names
 

@@ -1,16 +1,20 @@
-"""Quantization-aware training on TFMOT's fake-quant transform, under all promises of the ancestors."""
+"""Quantization-aware training on TFMOT's fake-quant wrappers, under all promises of the ancestors."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from armopt.compress.backend import keras
+from armopt.compress.backend import tf
 from armopt.compress.constraints import Constraints
+from armopt.compress.data import Array
+from armopt.compress.flatten import is_graph
+from armopt.compress.int8_grid import kernels_for_the_converter
 from armopt.compress.kernels import RenamedKernels, kernels_of
-from armopt.compress.models import copy_model
+from armopt.compress.models import copy_model, fixed_batch
 from armopt.compress.projection import ConstraintsCallback
 from armopt.compress.stages.base import Context, Workpiece
 from armopt.compress.training import TRAINING_SETTINGS, describe_training, fine_tune
@@ -21,10 +25,8 @@ TRAINS = True
 LEAF = True
 USES = TRAINING_SETTINGS
 
-# TFMOT folds batch normalization only behind these; elsewhere it refuses the layer.
-_BEFORE_BATCH_NORM = ("Conv2D", "DepthwiseConv2D", "Conv2DTranspose", "Dense", "SeparableConv2D")
-# Layers that TFMOT replaces by others in its transforms, without knowing them in its registry.
-_TRANSFORMED = ("SeparableConv2D",)
+# Samples on which activation ranges start.
+_OBSERVED = 64
 
 
 def describe(settings: StageSettings) -> str:
@@ -39,81 +41,81 @@ def apply(piece: Workpiece, context: Context) -> Workpiece:
         ModelError: training diverged.
     """
     if context.settings.epochs == context.settings.min_steps == 0:
-        # Untrained, the fake-quantizers' ranges are TFMOT's start values, which the converter would believe.
         return Workpiece(copy_model(piece.model), piece.constraints, ("no training was asked for: only quantized",))
-    model, notes = with_fake_quant(piece.model)
-    model.armopt_kernels = counterparts(piece.model, model, piece.constraints)
+    samples = context.data.train.sample(_OBSERVED).x
+    model, notes = with_fake_quant(piece.model, samples, piece.constraints)
     keeping = ConstraintsCallback(piece.constraints)
     fine_tune(model, context.data.train, context.task, context.settings, keeping, context.on_step)
-    return Workpiece(model, piece.constraints, notes)
+    return Workpiece(model, keeping.constraints, notes)
 
 
-def with_fake_quant(source: Any) -> tuple[Any, tuple[str, ...]]:
-    """A copy of the model, fake-quantized where TFMOT knows the layer, and what was left out, in words."""
-    from tensorflow_model_optimization.python.core.quantization.keras.default_8bit import (
-        default_8bit_quantize_registry,
-    )
-    from tensorflow_model_optimization.quantization.keras import quantize_annotate_layer, quantize_apply, quantize_scope
+def with_fake_quant(
+    source: Any, samples: tuple[Array, ...], constraints: Constraints | None = None
+) -> tuple[Any, tuple[str, ...]]:
+    """A fake-quantized twin of the model, whose `armopt_kernels` has the source's keys, and what was left out in words.
 
-    model = copy_model(source)
-    if not (isinstance(model, keras.Sequential) or getattr(model, "_is_graph_network", False)):
-        return model, ("a subclassed model can't be annotated for fake quantization: fine-tuned, then quantized",)
-    nested = [layer.name for layer in model.layers if isinstance(layer, keras.Model)]
-    if nested:
-        return model, (f"nested models ({', '.join(nested)}) can't be annotated: fine-tuned, then quantized",)
-    registry = default_8bit_quantize_registry.Default8BitQuantizeRegistry()
-    unknown = [layer.name for layer in model.layers if not _is_known(layer, registry)]
-
-    def annotate(layer: Any) -> Any:
-        known = layer.name not in unknown and not isinstance(layer, keras.layers.InputLayer)
-        return quantize_annotate_layer(layer) if known else layer
-
-    try:
-        with quantize_scope():
-            annotated = keras.models.clone_model(model, clone_function=annotate)
-            annotated.set_weights(model.get_weights())
-            quantized = quantize_apply(annotated)
-    except (ValueError, RuntimeError, TypeError, KeyError, AttributeError, IndexError) as error:
-        # TFMOT's transform fails on some graphs in its own code; the leaf is still worth having.
-        reason = str(error).strip().splitlines()[0][:120] if str(error).strip() else type(error).__name__
-        return copy_model(source), (
-            f"TFMOT can't make this model fake-quantized ({reason}): fine-tuned, then quantized",
-        )
-    left = [name for name in unknown if model.get_layer(name).weights]
-    notes = (f"quantized after training, unknown to TFMOT: {', '.join(left)}",) if left else ()
-    return quantized, notes
-
-
-def _is_known(layer: Any, registry: Any) -> bool:
-    name = type(layer).__name__
-    if isinstance(layer, keras.layers.InputLayer):
-        return True
-    if len(layer._inbound_nodes) > 1:
-        # A shared layer has one set of activation ranges in TFMOT and gets wrapped once per call: left out.
-        return False
-    if name == "BatchNormalization":
-        before = layer._inbound_nodes[0].inbound_layers
-        return not isinstance(before, list) and type(before).__name__ in _BEFORE_BATCH_NORM
-    return name in _TRANSFORMED or bool(registry.supports(layer))
-
-
-def counterparts(source: Any, quantized: Any, constraints: Constraints) -> RenamedKernels:
-    """Kernels of the fake-quant model under the keys of its source.
-
-    TFMOT renames and splits layers; right after its transform the weights are equal bit for bit, so a kernel that is
-    not found by name is found by value.
+    Args:
+        source: the model; not changed.
+        samples: of its inputs: activation ranges start from them, and the twin has to compute what the source does.
+        constraints: on kernels, each of which must have its counterpart.
 
     Raises:
         ModelError: a constrained kernel has no counterpart.
     """
-    made = {kernel.key: kernel.variable for kernel in kernels_of(quantized)}
+    from armopt.compress.fake_quant import observe_ranges
+    from armopt.compress.quantized_graph import quantized_graph
+
+    if not is_graph(source):
+        return copy_model(source), ("a subclassed model can't be fake-quantized: fine-tuned, then quantized",)
+    batches = list(_batches(samples, fixed_batch(source)))
+    try:
+        made = quantized_graph(source)
+        with kernels_for_the_converter():
+            computed = tf.nest.flatten(observe_ranges(made.model, batches))
+    except (ValueError, RuntimeError, TypeError, KeyError, AttributeError, IndexError, NotImplementedError) as error:
+        # Keras and TFMOT fail on some graphs in their own code; the leaf is still worth having.
+        reason = str(error).strip().splitlines()[0][:120] if str(error).strip() else type(error).__name__
+        return _only_copied(source, reason)
+    expected = tf.nest.flatten([source(batch, training=False) for batch in batches])
+    if not all(_agree(a, b) for a, b in zip(computed, expected, strict=True)):
+        return _only_copied(source, "its layers put in a row compute something else")
+    made.model.armopt_kernels = counterparts(source, made.variables, constraints or Constraints())
+    left = ", ".join(made.left)
+    return made.model, (f"quantized after training only, unknown to TFMOT: {left}",) if left else ()
+
+
+def counterparts(source: Any, variables: dict[int, Any], constraints: Constraints) -> RenamedKernels:
+    """Kernels of the fake-quant model under the keys of its source.
+
+    Args:
+        source: the model as it was.
+        variables: by `id` of a source's variable the one that stands for it.
+        constraints: on its kernels.
+
+    Raises:
+        ModelError: a constrained kernel has no counterpart.
+    """
     found = []
     for kernel in kernels_of(source):
-        value = kernel.variable.numpy()
-        candidates = [made[kernel.key]] if kernel.key in made else list(made.values())
-        equal = [variable for variable in candidates if np.array_equal(variable.numpy(), value)]
-        if equal:
-            found.append(replace(kernel, variable=equal[0]))
+        variable = variables.get(id(kernel.variable))
+        if variable is not None:
+            found.append(replace(kernel, variable=variable))
         elif kernel.key in constraints:
             raise ModelError(f"kernel '{kernel.key}' is not to be found in the fake-quant model", "spare this layer")
     return RenamedKernels(tuple(found))
+
+
+def _batches(samples: tuple[Array, ...], fixed: int | None) -> Iterator[Any]:
+    """The samples as the model takes them: all at once, or in whole batches where it fixes their size."""
+    size = fixed or len(samples[0])
+    for start in range(0, len(samples[0]) // size * size, size):
+        batch = [array[start : start + size] for array in samples]
+        yield batch if len(batch) > 1 else batch[0]
+
+
+def _only_copied(source: Any, reason: str) -> tuple[Any, tuple[str, ...]]:
+    return copy_model(source), (f"this model can't be fake-quantized ({reason}): fine-tuned, then quantized",)
+
+
+def _agree(a: Any, b: Any) -> bool:
+    return bool(np.allclose(a, b, rtol=1e-3, atol=1e-4 * max(1e-6, float(np.abs(b).max()))))
