@@ -79,7 +79,7 @@ def test_every_kernel_layer_is_known() -> None:
         "sep1": ["depthwise", "conv"],
         "both": ["recurrent"] * 4,
         "timed": ["dense"],
-        "attention": ["other"] * 4,
+        "attention": ["einsum"] * 4,
         "words": ["embedding"],
         "simple": ["recurrent"] * 2,
     }
@@ -120,3 +120,49 @@ def test_layers_within_a_custom_layer_and_a_subclassed_model_are_found() -> None
 )
 def test_layers_are_spared_by_name_or_key(pattern: str, spared: bool) -> None:
     assert is_spared(Kernel("head/out/kernel", "out", "dense", None), (pattern,)) is spared
+
+
+@pytest.mark.parametrize(
+    ("layer", "shape", "matrix"),
+    [
+        (lambda: layers.Conv1D(5, 3), (8, 4), (5, 3 * 4)),
+        (lambda: layers.Conv2D(5, (3, 2)), (8, 8, 4), (5, 3 * 2 * 4)),
+        (lambda: layers.Conv3D(5, 2), (4, 4, 4, 3), (5, 8 * 3)),
+        (lambda: layers.Conv2DTranspose(5, 3), (8, 8, 4), (5, 9 * 4)),
+        (lambda: layers.Conv3DTranspose(5, 2), (4, 4, 4, 3), (5, 8 * 3)),
+        (lambda: layers.DepthwiseConv2D(3, depth_multiplier=2), (8, 8, 4), (8, 9)),
+        (lambda: layers.Dense(5), (4,), (5, 4)),
+        (lambda: layers.EinsumDense("abc,cde->abde", (None, 2, 5)), (3, 4), (10, 4)),
+        (lambda: layers.EinsumDense("abcd,cde->abe", (None, 5)), (3, 2, 4), (5, 8)),
+        (lambda: layers.EinsumDense("...x,yx->...y", 5), (3, 4), (5, 4)),
+    ],
+)
+def test_as_a_matrix_each_row_holds_what_one_output_sums_up(layer: Any, shape: Any, matrix: Any) -> None:
+    made = layer()
+    inputs = layers.Input(shape)
+    (kernel,) = kernels_of(keras.Model(inputs, made(inputs)))
+    values = kernel.variable.numpy()
+    assert kernel.as_matrix(values).shape == matrix
+    assert np.array_equal(kernel.from_matrix(kernel.as_matrix(values)), values)
+    # An output whose row is zero does not depend on the data; the others do.
+    zeroed = kernel.as_matrix(values).copy()
+    zeroed[0] = 0
+    kernel.variable.assign(kernel.from_matrix(zeroed))
+    outputs = made(np.random.default_rng(1).normal(size=(2, *shape)).astype(np.float32)).numpy()
+    rows = matrix[0]
+    by_output = outputs.reshape(-1, rows)
+    assert not by_output[:, 0].any() and by_output[:, 1:].any(0).all()
+
+
+def test_parts_of_one_name_have_keys_of_their_own_in_a_copy_too() -> None:
+    class Twins(layers.Layer):
+        def __init__(self, **kwargs: Any) -> None:
+            super().__init__(**kwargs)
+            self.parts = [layers.Dense(4, name="part"), layers.Dense(4, name="part")]
+
+        def call(self, x: Any) -> Any:
+            return self.parts[1](self.parts[0](x))
+
+    model = keras.Sequential([layers.Input((4,)), Twins(name="twins")])
+    for one in (model, copy_model(model)):
+        assert [kernel.key for kernel in kernels_of(one)] == ["twins/part/kernel", "twins/part/kernel~2"]

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatch
 from typing import Any, Literal
 
@@ -82,8 +83,13 @@ def kernels_of(model: Any) -> list[Kernel]:
     if isinstance(renamed, RenamedKernels):
         return list(renamed.kernels)
     found: dict[int, Kernel] = {}
+    times: Counter[str] = Counter()
     for kernel in _walk(model, ""):
-        found.setdefault(id(kernel.variable), kernel)
+        if id(kernel.variable) not in found:
+            # Custom layers may give their parts one name; promises are kept by key, so each needs its own.
+            times[kernel.key] += 1
+            again = times[kernel.key]
+            found[id(kernel.variable)] = kernel if again == 1 else replace(kernel, key=f"{kernel.key}~{again}")
     return list(found.values())
 
 

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
+from itertools import permutations
 
 from armopt.compress.data import Array
 from armopt.compress.kernels import Kind
+
+# Four axes have 72 matrices, each a copy to compare; five would have 480. Attention needs three.
+_MOST_AXES = 4
 
 
 def layouts(kind: Kind, array: Array) -> Iterator[list[Array]]:
@@ -39,5 +44,20 @@ def layouts(kind: Kind, array: Array) -> Iterator[list[Array]]:
                 width = array.shape[1] // gates
                 yield [array[:, gate * width : (gate + 1) * width].T for gate in range(gates)]
         yield [array]
+    elif kind == "einsum":
+        yield [array]
+        yield from ([matrix] for matrix in _matrices(array))
     else:
         yield [array]
+
+
+def _matrices(array: Array) -> Iterator[Array]:
+    """Every matrix of outputs by inputs that an equation can make of its kernel; the converter makes one of them.
+
+    Which axes are summed over, and in which order the two sides stand, is the equation's matter: MultiHeadAttention's
+    projections read (c, d, e) as (de, c), its output (d, e, c) as (c, de).
+    """
+    for order in permutations(range(array.ndim)) if array.ndim <= _MOST_AXES else ():
+        for cut in range(1, array.ndim):
+            rows = math.prod(array.shape[axis] for axis in order[:cut])
+            yield array.transpose(order).reshape(rows, -1)
