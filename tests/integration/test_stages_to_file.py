@@ -13,9 +13,10 @@ import tiny_models
 from armopt.compress.backend import keras
 from armopt.compress.constraints import is_kept
 from armopt.compress.data import Split
+from armopt.compress.kernel_projections import LevelsProjection, ZerosProjection
 from armopt.compress.kernels import kernels_of
 from armopt.compress.models import copy_model
-from armopt.compress.projection import _KernelProjection, constraints_of
+from armopt.compress.projection import constraints_of
 from armopt.compress.quality import score_keras, score_tflite
 from armopt.compress.task import find_task
 from armopt.core.errors import DataError, StructureLost
@@ -69,7 +70,7 @@ def test_all_four_promises_hold_in_the_file_that_they_end_in(name: str, tmp_path
     for layer in found["pcqat"].layers:
         if layer.constraint is not None:
             assert layer.zeros_promised == round(0.6 * int(np.prod(layer.shape)))
-            assert layer.codes_per_channel <= 8
+            assert layer.codes <= 8 and layer.codes_scope == "tensor"
     assert found["pcqat"].sparsity > plain.sparsity + 0.3
     assert found["pcqat"].gz_bytes < plain.gz_bytes
 
@@ -85,7 +86,8 @@ def test_without_the_projection_the_audit_fails_the_file(
 ) -> None:
     model, data = _trained(name)
     made = getattr(armopt, first)(model, data, **QUICK)
-    monkeypatch.setattr(_KernelProjection, "apply", lambda self: None)
+    for projection in (ZerosProjection, LevelsProjection):
+        monkeypatch.setattr(projection, "apply", lambda self: None)
     sabotaged = armopt.quantize(made, data, **{**QUICK, "learning_rate": 2e-2})
     assert not _kept(sabotaged)
     with pytest.raises(StructureLost, match=words):

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
+from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 import tiny_models
@@ -20,23 +21,23 @@ from armopt.compress.export import export_tflite
 from armopt.compress.kernels import kernels_of
 from armopt.compress.projection import ConstraintsCallback
 from armopt.compress.promises import promises_of
-from armopt.compress.stages.cluster import assign_clusters
+from armopt.compress.stages.cluster import clustered
 from armopt.compress.stages.patterns import smallest_masked
 from armopt.compress.tflite_file import read_weights
 from armopt.core.errors import StructureLost, UsageError
+from armopt.core.profile import StageSettings
 
 layers = keras.layers
 CLUSTERS = 16
 
 
-def _constrained(model: Any) -> dict[str, Promise]:
+def _constrained(model: Any, clustering: str = "tensor") -> dict[str, Promise]:
     """Half of each kernel zero, the rest in clusters: written into the model, without any training."""
     constraints = Constraints()
+    settings = StageSettings.model_validate({"clusters": CLUSTERS, "clustering": clustering})
     for kernel in kernels_of(model):
-        values = kernel.variable.numpy()
-        keep = smallest_masked(values, 0.5)
-        codes = assign_clusters(values, CLUSTERS, keep)
-        constraints = constraints.with_zeros({kernel.key: keep}).with_codes({kernel.key: codes}, CLUSTERS)
+        zeros = KernelConstraint(keep=smallest_masked(kernel.variable.numpy(), 0.5))
+        constraints = constraints.with_kernel(kernel.key, clustered(kernel, zeros, settings))
     ConstraintsCallback(constraints).project_onto(model)
     return promises_of(model, constraints)
 
@@ -178,7 +179,7 @@ def test_a_file_cut_anywhere_is_an_audit_or_one_line(known: Any, tmp_path: Path)
             audit(cut, known[1])
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@hypothesis_settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(at=st.floats(0, 1, exclude_max=True), byte=st.integers(0, 255), structure=st.booleans())
 def test_a_file_with_any_byte_changed_never_ends_in_a_traceback(
     known: Any, tmp_path: Path, at: float, byte: int, structure: bool
@@ -258,10 +259,13 @@ def _twins() -> Any:
         _twins,
     ],
 )
-def test_every_promise_is_found_in_the_file_and_holds(build: Callable[[], Any], tmp_path: Path) -> None:
+@pytest.mark.parametrize("clustering", ["shared", "tensor", "channel"])
+def test_every_promise_is_found_in_the_file_and_holds(
+    build: Callable[[], Any], clustering: str, tmp_path: Path
+) -> None:
     keras.utils.set_random_seed(11)
     model = build()
-    promises = _constrained(model)
+    promises = _constrained(model, clustering)
     _export(model, tmp_path / "model.tflite")
     found = audit(tmp_path / "model.tflite", promises)
     assert found.unproven == ()
@@ -270,6 +274,29 @@ def test_every_promise_is_found_in_the_file_and_holds(build: Callable[[], Any], 
     assert zeros == sum(int((~promise.constraint.keep).sum()) for promise in promises.values())  # type: ignore[operator]
     for layer in found.layers:
         assert layer.codes_per_channel <= CLUSTERS
+        shares = layer.constraint is not None and promises[layer.constraint].constraint.levels is not None
+        assert not shares or (layer.codes <= CLUSTERS and layer.codes_scope == "tensor")
+
+
+def test_a_code_beside_its_level_fails_the_audit_though_the_tensor_has_few(tmp_path: Path) -> None:
+    keras.utils.set_random_seed(5)
+    model = tiny_models.conv2d()
+    promises = _constrained(model, "shared")
+    path = tmp_path / "model.tflite"
+    _export(model, path)
+    tensor = _tensor(path, (8, 3, 3, 8))
+    assert len(np.unique(tensor.codes)) <= CLUSTERS
+    alive = np.flatnonzero(tensor.codes[3])
+    position, own = int(alive[0]), int(tensor.codes[3].ravel()[alive[0]])
+    other = int(next(code for code in np.unique(tensor.codes) if code not in (0, own, -own)))
+    at = position + 3 * tensor.codes[3].size
+    broken = _with_code(path, tmp_path / "broken.tflite", tensor, at, other)
+    with pytest.raises(StructureLost, match=r"clustered to 16 shared codes, .* and 1 weights away from their level"):
+        audit(broken, promises)
+    stranger = int(max(set(range(1, 127)) - set(np.abs(tensor.codes).ravel().tolist())))
+    broken = _with_code(path, tmp_path / "broken.tflite", tensor, at, stranger)
+    with pytest.raises(StructureLost, match=r"'second/kernel' was clustered to 16 shared codes"):
+        audit(broken, promises)
 
 
 def test_a_kernel_that_is_not_in_the_file_is_listed_as_unproven(known: Any) -> None:

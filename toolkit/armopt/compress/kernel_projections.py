@@ -141,8 +141,9 @@ class LevelsProjection:
         largest = tf.reduce_max(tf.abs(self._hidden), axis=self.constraint.across, keepdims=True)
         scales = largest * self._share
         middle = TOP * _STEPS
-        places = tf.round(tf.math.divide_no_nan(self._hidden, scales) * middle) + middle
-        values = tf.gather(self._table, tf.cast(tf.clip_by_value(places, 0, 2 * middle), tf.int32))
+        places = tf.cast(tf.round(tf.math.divide_no_nan(self._hidden, scales) * middle), tf.int32) + middle
+        # Cut off as integers: where training diverges, a NaN must reach the loss and not the table.
+        values = tf.gather(self._table, tf.clip_by_value(places, 0, 2 * middle))
         self.variable.assign(values * scales)
 
     def settled(self) -> KernelConstraint:

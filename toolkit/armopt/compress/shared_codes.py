@@ -70,27 +70,26 @@ def share_codes(
             "give 3 or more: zero and both ends, or clustering='tensor'",
         )
     weights = np.asarray(kernel if keep is None else np.where(keep, kernel, 0), np.float32)
-    magnitudes = np.where(np.abs(weights) > _NOTHING, np.abs(weights), 0)
+    weights = np.where(np.abs(weights) > _NOTHING, weights, 0)
     across = tuple(axis for axis, size in enumerate(groups.shape) if size == 1)
-    largest = magnitudes.max(axis=across, keepdims=True)
-    safe = np.where(largest > 0, largest, 1.0)
-    energy = np.square(magnitudes).sum(axis=across, keepdims=True, dtype=np.float64)
-    importance = np.where(energy > 0, 1.0 / np.where(energy > 0, energy, 1.0), 0.0)
+    largest = np.abs(weights).max(axis=across, keepdims=True)
+    # Relative to the channel's largest, as the converter sees them: 0 to 1.
+    normal = np.abs(weights) / np.where(largest > 0, largest, 1)
+    energy = np.square(normal).sum(axis=across, keepdims=True)
+    importance = 1 / np.where(energy > 0, energy, 1)
     survivors = np.ones(kernel.shape, bool) if keep is None else keep
-    steps = np.linspace(_SMALLEST_SCALE, 1.0, _SCALES_TRIED, dtype=np.float32)
+    steps = np.linspace(_SMALLEST_SCALE, 1, _SCALES_TRIED, dtype=np.float32)
 
-    share = np.ones_like(safe)
+    share = np.ones_like(largest)
     for _ in range(_ROUNDS):
-        scales = safe * share
-        normal = np.minimum(magnitudes / scales, 1.0) * TOP
-        weight = np.broadcast_to(importance * np.square(scales), kernel.shape)
-        rising = solve_levels(normal[survivors], weight[survivors], (clusters - 1) // 2)
-        errors = [_error(magnitudes, safe * step, rising, across) for step in steps]
+        weight = np.broadcast_to(importance * np.square(share), kernel.shape)
+        values = np.minimum(normal / share, 1) * TOP
+        rising = solve_levels(values[survivors], weight[survivors], (clusters - 1) // 2)
+        errors = [_error(normal, step, rising, across) for step in steps]
         share = steps[np.argmin(np.stack(errors), axis=0)]
-    scales = safe * share
-    nearest = _nearest(magnitudes / scales * TOP, rising)
+    nearest = _nearest(normal / share * TOP, rising)
     codes = np.where(nearest == 0, 0, 2 * nearest - (weights > 0)).astype(np.uint16)
-    return SharedCodes(codes, signed(rising), (scales * (largest > 0)).astype(kernel.dtype))
+    return SharedCodes(codes, signed(rising), (largest * share).astype(kernel.dtype))
 
 
 def signed(rising: npt.NDArray[np.int64]) -> npt.NDArray[np.int16]:
@@ -142,9 +141,9 @@ def _nearest(normal: Floats, rising: npt.NDArray[np.int64]) -> npt.NDArray[np.in
     return np.searchsorted(edges, normal)
 
 
-def _error(magnitudes: Floats, scales: Floats, rising: npt.NDArray[np.int64], across: tuple[int, ...]) -> Floats:
+def _error(normal: Floats, share: float, rising: npt.NDArray[np.int64], across: tuple[int, ...]) -> Floats:
     """Squared error per group, through a table of fine bins: a search per weight would take most of the time."""
     size = TOP * _BINS
-    table = (rising[_nearest(np.arange(size + 1) / _BINS, rising)] / TOP).astype(np.float32)
-    bins = np.minimum(magnitudes * (size / scales) + 0.5, size).astype(np.int32)
-    return np.asarray(np.square(magnitudes - table[bins] * scales).sum(axis=across, keepdims=True))
+    table = rising[_nearest(np.arange(size + 1) / _BINS, rising)].astype(np.float32) * np.float32(share / TOP)
+    bins = np.minimum(normal * np.float32(size / share) + np.float32(0.5), size).astype(np.int32)
+    return np.asarray(np.square(normal - table[bins]).sum(axis=across, keepdims=True))
