@@ -33,11 +33,12 @@ def prune(model: Any, data: Any, sparsity: float = 0.5, **settings: Any) -> Any:
 
 
 def cluster(model: Any, data: Any, clusters: int = 16, **settings: Any) -> Any:
-    """A copy of `model` with at most `clusters` values per kernel, fine-tuned; zeros of `prune` stay zero.
+    """A copy of `model` with at most `clusters` INT8 codes per kernel, fine-tuned; zeros of `prune` stay zero.
 
-    Args and settings as for `prune`; the default learning rate is 1e-5, since codebooks move together.
+    Args and settings as for `prune`. `clustering` says what holds that many: "shared" (the INT8 tensor, the default),
+    "tensor" or "channel" (the float kernel, or each of its channels).
     """
-    return _run("cluster", model, data, {"clusters": clusters, "learning_rate": 1e-5, **settings})
+    return _run("cluster", model, data, {"clusters": clusters, **settings})
 
 
 def quantize(model: Any, data: Any, **settings: Any) -> Any:

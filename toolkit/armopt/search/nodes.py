@@ -26,7 +26,7 @@ from armopt.core.tree import ROOT, parent_of, stage_of
 from armopt.search.store import Entry, Store, key_of
 
 # Raised whenever a stage, the exporter or the audit would make other bytes or figures from equal inputs.
-RECIPE = 1
+RECIPE = 2
 TFLITE = "model.tflite"
 
 
