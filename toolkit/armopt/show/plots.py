@@ -83,7 +83,8 @@ def _label_axes(axes: Axes, density: Density) -> None:
     if density.axis == "value":
         axes.set_xticks([low, 0, high], [f"{low:.2g}", "0", f"{high:.2g}"])
     else:
-        axes.set_xticks([low, 0, high] if low < 0 else [low, high])
+        ticks = [low, 0, high] if low < 0 else [low, high]
+        axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
     axes.locator_params(axis="y", nbins=4)
     axes.yaxis.set_major_formatter(lambda share, _: f"{share:g}%")
     axes.tick_params(labelsize=7, colors=QUIET, length=2)
