@@ -224,3 +224,20 @@ def test_several_outputs_are_predicted_in_the_models_order() -> None:
     inputs = layers.Input((12,))
     model = keras.Model(inputs, [layers.Dense(3, name="z")(inputs), layers.Dense(1, name="a")(inputs)])
     assert [part.shape for part in predict(model, (X,), batch_size=3)] == [(8, 3), (8, 1)]
+
+
+class Unregistered(keras.layers.Layer):
+    def call(self, inputs: Any) -> Any:
+        return inputs * 2
+
+
+def test_custom_layers_of_inner_models_are_copied_though_nobody_registered_them() -> None:
+    given = keras.layers.Input((6,))
+    inner = keras.Model(given, Unregistered()(keras.layers.Dense(4)(given)), name="inner")
+    inputs = keras.layers.Input((6,))
+    model = keras.Model(inputs, keras.layers.Dense(2)(inner(inputs)))
+    copy = copy_model(model)
+    x = np.random.default_rng(1).normal(size=(5, 6)).astype(np.float32)
+    assert np.array_equal(copy(x), model(x))
+    copy.get_layer("inner").set_weights([weight * 2 for weight in inner.get_weights()])
+    assert not np.array_equal(copy(x), model(x))

@@ -18,6 +18,7 @@ import numpy as np
 from armopt.compress.backend import keras
 from armopt.compress.bridge import bridge_model
 from armopt.compress.data import Array
+from armopt.compress.flatten import is_graph
 from armopt.compress.usercode import import_module
 from armopt.core.errors import ModelError
 
@@ -117,7 +118,11 @@ def copy_model(model: Any) -> Any:
 
 
 def _twin_of(layer: Any) -> Any:
-    twin = type(layer).from_config(layer.get_config())
+    if is_graph(layer):
+        # From its configuration, a model would look its layers' classes up by name, which finds registered ones only.
+        twin = keras.models.clone_model(layer, clone_function=_twin_of)
+    else:
+        twin = type(layer).from_config(layer.get_config())
     # A subclassed model rarely configures its name; a graph finds its layers by the name they had when called.
     twin._name = layer.name
     return twin

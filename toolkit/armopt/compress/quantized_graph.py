@@ -78,6 +78,8 @@ class _Builder:
             twin = _twin(call.layer, self._unique(call.path))
             result = twin(*args, **kwargs)
             self._stand_for(zip(call.layer.weights, twin.weights, strict=True), twin)
+            for layer in twin._flatten_layers():
+                layer.finalize_state()  # preprocessing layers compute with what they derive from their variables
             self._first[id(call.layer)] = twin
             return result
         result = args[0]

@@ -38,7 +38,7 @@ def apply(piece: Workpiece, context: Context) -> Workpiece:
     """Train with fake quantization. Layers that TFMOT does not know stay float here and are quantized after training.
 
     Raises:
-        ModelError: training diverged.
+        ModelError: training diverged, or a copy of the model computes something else.
     """
     if context.settings.epochs == context.settings.min_steps == 0:
         return Workpiece(copy_model(piece.model), piece.constraints, ("no training was asked for: only quantized",))
@@ -60,7 +60,7 @@ def with_fake_quant(
         constraints: on kernels, each of which must have its counterpart.
 
     Raises:
-        ModelError: a constrained kernel has no counterpart.
+        ModelError: a constrained kernel has no counterpart, or a copy of the model computes something else.
     """
     from armopt.compress.fake_quant import observe_ranges
     from armopt.compress.quantized_graph import quantized_graph
@@ -76,9 +76,15 @@ def with_fake_quant(
         # Keras and TFMOT fail on some graphs in their own code; the leaf is still worth having.
         reason = str(error).strip().splitlines()[0][:120] if str(error).strip() else type(error).__name__
         return _only_copied(source, reason)
-    expected = tf.nest.flatten([source(batch, training=False) for batch in batches])
-    if not all(_agree(a, b) for a, b in zip(computed, expected, strict=True)):
-        return _only_copied(source, "its layers put in a row compute something else")
+    expected = _outputs(source, batches)
+    if not _agree(computed, expected):
+        copy, notes = _only_copied(source, "its layers put in a row compute something else")
+        if not _agree(_outputs(copy, batches), expected):
+            raise ModelError(
+                f"a copy of model '{source.name}' computes something else",
+                "let every custom layer's get_config return all that it computes with",
+            )
+        return copy, notes
     made.model.armopt_kernels = counterparts(source, made.variables, constraints or Constraints())
     left = ", ".join(made.left)
     return made.model, (f"quantized after training only, unknown to TFMOT: {left}",) if left else ()
@@ -117,5 +123,13 @@ def _only_copied(source: Any, reason: str) -> tuple[Any, tuple[str, ...]]:
     return copy_model(source), (f"this model can't be fake-quantized ({reason}): fine-tuned, then quantized",)
 
 
-def _agree(a: Any, b: Any) -> bool:
-    return bool(np.allclose(a, b, rtol=1e-3, atol=1e-4 * max(1e-6, float(np.abs(b).max()))))
+def _outputs(model: Any, batches: list[Any]) -> list[Any]:
+    found: list[Any] = tf.nest.flatten([model(batch, training=False) for batch in batches])
+    return found
+
+
+def _agree(computed: list[Any], expected: list[Any]) -> bool:
+    return all(
+        np.allclose(a, b, rtol=1e-3, atol=1e-4 * max(1e-6, float(np.abs(b).max())))
+        for a, b in zip(computed, expected, strict=True)
+    )
