@@ -7,7 +7,7 @@ import pytest
 
 import tiny_models
 from armopt.compress.backend import keras
-from armopt.compress.kernels import Kernel, is_spared, kernels_of
+from armopt.compress.kernels import Kernel, einsum_inputs, einsum_is_batched, is_spared, kernels_of
 from armopt.compress.models import copy_model
 
 layers = keras.layers
@@ -166,3 +166,19 @@ def test_parts_of_one_name_have_keys_of_their_own_in_a_copy_too() -> None:
     model = keras.Sequential([layers.Input((4,)), Twins(name="twins")])
     for one in (model, copy_model(model)):
         assert [kernel.key for kernel in kernels_of(one)] == ["twins/part/kernel", "twins/part/kernel~2"]
+
+
+@pytest.mark.parametrize(
+    ("equation", "inputs", "batched"),
+    [
+        ("abc,cde->abde", (0,), False),
+        ("abcd,cde->abe", (0, 1), False),
+        ("...x, xy -> ...y", (0,), False),
+        ("abc,dc->abd", (1,), False),
+        ("abc,bcd->abd", (1,), True),
+    ],
+)
+def test_an_equation_tells_what_is_summed_over_and_whether_places_share_weights(
+    equation: str, inputs: tuple[int, ...], batched: bool
+) -> None:
+    assert (einsum_inputs(equation), einsum_is_batched(equation)) == (inputs, batched)

@@ -26,6 +26,7 @@ from tensorflow_model_optimization.python.core.quantization.keras.quantize_wrapp
 
 from armopt.compress.backend import keras, tf
 from armopt.compress.int8_grid import on_grid
+from armopt.compress.kernels import einsum_inputs, einsum_is_batched
 
 layers = keras.layers
 
@@ -158,6 +159,9 @@ def config_of(layer: Any, fused: bool) -> Any:
     if type(layer) in KERNEL_AXES:
         attribute, axes = KERNEL_AXES[type(layer)]
         return KernelConfig(attribute, axes, "nowhere" if fused else _place(layer.activation))
+    if type(layer) is layers.EinsumDense:
+        # The converter makes a FULLY_CONNECTED of it, and fails where that has its input quantized and not its output.
+        return KernelConfig("kernel", _einsum_axes(layer), "nowhere" if fused else _place(layer.activation))
     if type(layer) is layers.BatchNormalization:
         return OutputConfig(not fused)
     if not _REGISTRY.supports(layer) or getattr(layer, "cell", None) is not None:
@@ -167,6 +171,13 @@ def config_of(layer: Any, fused: bool) -> Any:
     except ValueError:  # an activation layer with a function that TFMOT does not know
         return None
     return OutputConfig(quantizes and not fused)
+
+
+def _einsum_axes(layer: Any) -> tuple[int, ...]:
+    # FULLY_CONNECTED has a scale for each output, BATCH_MATMUL one for all weights.
+    if einsum_is_batched(layer.equation):
+        return tuple(range(len(layer.kernel.shape)))
+    return einsum_inputs(layer.equation)
 
 
 def _place(activation: Any) -> Place:

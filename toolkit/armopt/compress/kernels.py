@@ -98,6 +98,23 @@ def is_spared(kernel: Kernel, patterns: tuple[str, ...]) -> bool:
     return any(fnmatch(kernel.layer, pattern) or fnmatch(kernel.key, pattern) for pattern in patterns)
 
 
+def einsum_inputs(equation: str) -> tuple[int, ...]:
+    """Axes of an EinsumDense's kernel that one output sums over."""
+    _, kernel, result = _operands(equation)
+    return tuple(axis for axis, letter in enumerate(kernel) if letter not in result)
+
+
+def einsum_is_batched(equation: str) -> bool:
+    """True where different places of the data meet different weights, which is a BATCH_MATMUL in the file."""
+    data, kernel, result = _operands(equation)
+    return bool(set(data) & set(kernel) & set(result))
+
+
+def _operands(equation: str) -> tuple[str, str, str]:
+    data, kernel, result = equation.replace(" ", "").replace(".", "").replace("->", ",").split(",")
+    return data, kernel, result
+
+
 def _walk(owner: Any, prefix: str) -> Iterator[Kernel]:
     for layer in _children(owner):
         path = f"{prefix}{layer.name}"
@@ -106,7 +123,7 @@ def _walk(owner: Any, prefix: str) -> Iterator[Kernel]:
         for attribute, (kind, inputs) in attributes.items():
             variable = _variable(layer, inner, attribute)
             if variable is not None and variable.trainable:
-                inputs = _summed(inner.equation) if kind == "einsum" else inputs
+                inputs = einsum_inputs(inner.equation) if kind == "einsum" else inputs
                 yield Kernel(f"{prefix}{inner.name}/{attribute}", inner.name, kind, variable, inputs)
         if not attributes:
             yield from _walk(inner, f"{path}/")
@@ -122,13 +139,6 @@ def _children(owner: Any) -> list[Any]:
 def _wrapped(layer: Any) -> Any:
     # TFMOT's QuantizeWrapper holds the real layer, whose name the constraints know.
     return layer.layer if type(layer).__name__.startswith("QuantizeWrapper") else layer
-
-
-def _summed(equation: str) -> tuple[int, ...]:
-    """Axes of the kernel, the second operand, that an einsum sums over."""
-    operands, result = equation.replace(" ", "").split("->")
-    letters = operands.split(",")[1]
-    return tuple(axis for axis, letter in enumerate(letters) if letter not in result)
 
 
 def _attributes(layer: Any) -> dict[str, tuple[Kind, tuple[int, ...]]]:
