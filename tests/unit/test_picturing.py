@@ -7,6 +7,7 @@ import pytest
 
 import armopt
 import tiny_models
+from armopt.compress.densities import Step, tensors_of
 from armopt.compress.models import Source
 from armopt.core.errors import UsageError
 from armopt.core.events import Event, Note
@@ -70,6 +71,21 @@ def test_what_cannot_be_plotted_is_told_in_a_line(exported: tuple[dict[str, Any]
         armopt.density_plot({})
     with pytest.raises(UsageError, match="not found"):
         armopt.density_plot(models, tmp_path / "none.tflite")
+    with pytest.raises(UsageError, match=r"'hidden/kernel' of the last model is not to be found in .*model\.tflite"):
+        armopt.density_plot({"another": tiny_models.dense()}, exported[1])
+
+
+@pytest.mark.parametrize(("name", "tensors"), [("LSTM", 4), ("nested", 1)])
+def test_kernels_are_found_in_the_file_where_it_splits_them_or_the_model_nests_them(
+    name: str, tensors: int, tmp_path: Path
+) -> None:
+    model = tiny_models.BUILDERS[name]()
+    x = tiny_models.samples(tuple(model.inputs[0].shape[1:]))
+    armopt.export(model, (x, tiny_models.labels(x)), tmp_path / "model.tflite")
+    kernels = Step.of("float", model, armopt.Constraints()).kernels
+    found = tensors_of(tmp_path / "model.tflite", kernels)
+    assert set(found) == set(kernels)
+    assert len(found[next(iter(kernels))]) == tensors
 
 
 def test_a_run_draws_every_kernel_once_a_second_run_from_the_store_too(tmp_path: Path) -> None:

@@ -41,7 +41,7 @@ def density_plot(
         A matplotlib figure of its own: nothing of pyplot is touched.
 
     Raises:
-        UsageError: no models, an unknown layer, or a file that is no .tflite.
+        UsageError: no models, an unknown layer, a file that is no .tflite, or one that does not hold the kernel.
     """
     if not models:
         raise UsageError("no models to plot", 'give a dict such as {"float": model, "prune": pruned}')
@@ -50,6 +50,10 @@ def density_plot(
     file = None
     if tflite is not None:
         found = tensors_of(Path(tflite), {key: steps[-1].kernels[key]} if key in steps[-1].kernels else {})
+        if key not in found:
+            raise UsageError(
+                f"'{key}' of the last model is not to be found in '{tflite}'", "give the model that was exported last"
+            )
         file = (Path(tflite).name, found)
     from armopt.show.plots import kernel_picture
 
@@ -74,11 +78,12 @@ def plot_run(builder: NodeBuilder, path: str | None, out: Path, listener: Listen
         if path is None:
             return
         listener(Doing("drawing density plots"))
-        count = _draw_all(builder, path, folder, listener)
+        count, absent = _draw_all(builder, path, folder, listener)
     except OSError as error:
         listener(Note(f"no density plots: '{folder}' can't be written: {error.strerror or error}"))
         return
-    listener(Note(f"density plots of {count:,} kernels, float to '{path}', as PNG and SVG in {folder}"))
+    lacking = f"; not to be found in the file: {', '.join(absent)}" if absent else ""
+    listener(Note(f"density plots of {count:,} kernels, float to '{path}', as PNG and SVG in {folder}{lacking}"))
 
 
 def clear_plots(out: Path) -> None:
@@ -98,13 +103,15 @@ def clear_plots(out: Path) -> None:
             folder.rmdir()
 
 
-def _draw_all(builder: NodeBuilder, path: str, folder: Path, listener: Listener) -> int:
+def _draw_all(builder: NodeBuilder, path: str, folder: Path, listener: Listener) -> tuple[int, list[str]]:
+    """How many kernels were drawn, and those of them that the file holds in a form that is not recognized."""
     inner = [ROOT, *ancestors_of(path)]
     pieces = [builder.piece(node) for node in inner]
     steps = [Step.of(stage_of(node), piece.model, piece.constraints) for node, piece in zip(inner, pieces, strict=True)]
     leaf = builder.build(path)
     audited = leaf.audit.layers if leaf.audit is not None else ()
-    file = (f"{stage_of(path)}, .tflite", tensors_of(leaf.tflite, steps[-1].kernels, audited))
+    tensors = tensors_of(leaf.tflite, steps[-1].kernels, audited)
+    file = (f"{stage_of(path)}, .tflite", tensors)
     keys = list(steps[0].kernels)
     from armopt.show.plot_files import file_stem, save_picture
     from armopt.show.plots import kernel_picture
@@ -114,7 +121,7 @@ def _draw_all(builder: NodeBuilder, path: str, folder: Path, listener: Listener)
         if number % _TOLD_EVERY == 0:
             listener(Doing(f"drawing density plots: {number:,} of {len(keys):,}"))
         save_picture(kernel_picture(kernel), folder, file_stem(number, kernel.kernel))
-    return len(keys)
+    return len(keys), [key for key in keys if key not in tensors]
 
 
 def _chosen_kernel(step: Step, layer: str | None) -> str:
