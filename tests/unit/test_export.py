@@ -11,12 +11,18 @@ import pytest
 
 import tiny_models
 from armopt.compress import export as export_module
+from armopt.compress.audit import audit
 from armopt.compress.backend import keras
+from armopt.compress.constraints import Constraints
 from armopt.compress.data import Split
 from armopt.compress.export import export_tflite
 from armopt.compress.interpreter import HostInterpreter
 from armopt.compress.models import predict
+from armopt.compress.promises import promises_of
+from armopt.compress.stages import STAGES, Workpiece
+from armopt.compress.tflite_file import read_weights
 from armopt.core.errors import ConversionError, StoreError
+from armopt.core.stages import FACTS
 
 layers = keras.layers
 
@@ -37,6 +43,56 @@ def test_inputs_and_outputs_are_int8_unless_floats_are_asked_for(tmp_path: Path,
     assert _dtypes(interpreter) == [dtype, dtype] and interpreter.batch == 1
     wanted = predict(model, x)[0]
     np.testing.assert_allclose(interpreter.run(x)[0], wanted, atol=0.05 * np.abs(wanted).max())
+
+
+@pytest.mark.parametrize(
+    ("numbers", "dtype", "error"),
+    [("16x8", np.int16, 0.006), ("dynamic", np.float32, 0.02), ("float16", np.float32, 0.002)],
+)
+def test_other_number_formats_have_the_inputs_and_outputs_of_their_activations(
+    tmp_path: Path, numbers: Any, dtype: Any, error: float
+) -> None:
+    inputs = layers.Input((8, 8, 8))
+    x = layers.ReLU()(layers.BatchNormalization()(layers.Conv2D(16, 3, use_bias=False)(inputs)))
+    model = keras.Model(inputs, layers.Dense(80)(layers.GlobalAveragePooling2D()(x)))
+    samples = (tiny_models.samples((8, 8, 8)),)
+    interpreter = _interpreter(model, samples, tmp_path / "model.tflite", numbers=numbers)
+    assert _dtypes(interpreter) == [dtype, dtype]
+    weights = "float16" if numbers == "float16" else "int8"
+    assert {str(tensor.codes.dtype) for tensor in read_weights(tmp_path / "model.tflite")} == {weights}
+    wanted = predict(model, samples)[0]
+    np.testing.assert_allclose(interpreter.run(samples)[0], wanted, atol=error * np.abs(wanted).max())
+
+
+def test_inputs_of_a_16x8_file_are_float_where_that_is_asked_for(tmp_path: Path) -> None:
+    model, x = tiny_models.conv2d(), (tiny_models.samples((8, 8, 3)),)
+    interpreter = _interpreter(model, x, tmp_path / "model.tflite", float_io=True, numbers="16x8")
+    assert _dtypes(interpreter) == [np.float32, np.float32]
+
+
+def test_kernels_that_dynamic_range_leaves_float_are_counted(tmp_path: Path) -> None:
+    model, x = tiny_models.dense(), (tiny_models.samples((12,)),)
+    notes = export_tflite(model, Split(x), tmp_path / "model.tflite", numbers="dynamic").notes
+    assert len(notes) == 1 and notes[0].startswith("2 of 2 weight tensors stay float32")
+
+
+@pytest.mark.parametrize("leaf", ["16x8", "dynamic", "float16"])
+def test_zeros_and_clusters_are_proved_in_every_number_format(tmp_path: Path, leaf: str) -> None:
+    source = tiny_models.conv2d()
+    context = tiny_models.context_for(source, sparsity=0.6, clusters=6)
+    piece = Workpiece(source, Constraints())
+    for stage in ("prune", "cluster", leaf):
+        piece = STAGES[stage].apply(piece, context)
+    numbers = FACTS[leaf].numbers
+    assert numbers is not None
+    path = tmp_path / "model.tflite"
+    export_tflite(piece.model, context.data.train, path, numbers=numbers)
+    found = audit(path, promises_of(piece.model, piece.constraints))
+    assert found.unproven == ()
+    for layer in found.layers:
+        assert layer.zeros_promised == round(0.6 * int(np.prod(layer.shape))) and layer.codes_promised == 6
+        assert layer.codes_scope == ("tensor" if leaf == "16x8" else "channel")
+    assert (len(piece.notes) == 1 and "in each channel" in piece.notes[0]) == (leaf == "float16")
 
 
 def test_several_inputs_and_outputs_keep_the_models_order(tmp_path: Path) -> None:

@@ -56,6 +56,11 @@ def test_overrides_win_over_everything_and_leave_the_rest(tmp_path: Path) -> Non
         (PROFILE.replace('"prune/cluster"]', '"prune/custer"]'), "nodes.prune/custer: not in the tree"),
         (PROFILE.replace("tree =", "trees ="), "key tree is missing"),
         ("name = ", "not valid TOML"),
+        (
+            PROFILE.replace('"cluster/ptq"]', '"cluster/distil"]'),
+            "tree: the tree has an unknown stage 'distil'; known:",
+        ),
+        (PROFILE.replace('"prune", ', ""), "tree: the tree has 'prune/ptq' without its parent 'prune'"),
     ],
 )
 def test_a_wrong_profile_gets_one_line_with_file_and_key(tmp_path: Path, broken: str, complaint: str) -> None:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from armopt.catalog.devices import find_device
-from armopt.compress.stages import TRAINING_STAGES
+from armopt.core.stages import TRAINING_STAGES
 from armopt.search.prospects import gain_over_ptq, why_hopeless
 
 PI4 = find_device("pi4")

@@ -22,6 +22,7 @@ from armopt.compress.stages.qat import counterparts, with_fake_quant
 from armopt.compress.task import find_task
 from armopt.core.errors import ModelError
 from armopt.core.profile import StageSettings
+from armopt.core.stages import FACTS
 
 KERNELS = hnp.arrays(np.float32, hnp.array_shapes(max_dims=4, max_side=6), elements=st.floats(-8, 8, width=32))
 
@@ -223,7 +224,7 @@ def test_every_stage_says_what_it_does_and_what_it_uses(stage: str) -> None:
     module, defaults = STAGES[stage], StageSettings()
     assert module.describe(defaults)
     assert set(StageSettings.model_fields) >= module.USES
-    assert module.TRAINS or not module.USES
+    assert FACTS[stage].trains or not module.USES
 
 
 def test_sparsity_preserving_clustering_leaves_only_survivors_to_describe() -> None:

@@ -4,7 +4,8 @@ import pytest
 
 from armopt.catalog.profiles import find_profile
 from armopt.core.errors import UsageError
-from armopt.core.tree import ROOT, Tree, ancestors_of, parent_of, stage_of
+from armopt.core.stages import FURTHER_LEAVES
+from armopt.core.tree import ROOT, Tree, ancestors_of, parent_of, stage_of, with_further_leaves
 
 INNER = {"prune", "cluster"}
 PRESERVES = {"pqat": frozenset({"prune"}), "pcqat": frozenset({"prune", "cluster"})}
@@ -65,3 +66,31 @@ def test_a_path_tells_stage_parent_and_ancestors() -> None:
 def test_a_tree_that_makes_no_sense_is_refused(paths: list[str], complaint: str) -> None:
     with pytest.raises(UsageError, match=complaint):
         Tree(paths, LEAVES, INNER, PRESERVES)
+
+
+def test_further_leaves_stand_beside_every_ptq_and_nowhere_twice() -> None:
+    paths = with_further_leaves(find_profile("default").tree, ("16x8", "float16"))
+    added = set(paths) - set(find_profile("default").tree)
+    assert added == {
+        f"{where}{leaf}" for where in ("", "prune/", "cluster/", "prune/cluster/") for leaf in ("16x8", "float16")
+    }
+    assert with_further_leaves(paths, ("16x8",)) == paths
+    assert len(Tree(paths).leaves) == 8 + 8
+
+
+@pytest.mark.parametrize(
+    ("paths", "leaves", "complaint"),
+    [
+        (["ptq"], ("int4",), "'int4' is not a further leaf; known: 16x8, dynamic, float16"),
+        (["ptq"], ("qat",), "'qat' is not a further leaf"),
+        (["qat"], ("float16",), "no 'ptq'"),
+    ],
+)
+def test_leaves_that_can_not_be_added_are_refused(paths: list[str], leaves: tuple[str, ...], complaint: str) -> None:
+    with pytest.raises(UsageError, match=complaint):
+        with_further_leaves(paths, leaves)
+
+
+def test_without_further_leaves_a_tree_stays_as_it_is() -> None:
+    assert with_further_leaves(["qat"], ()) == ("qat",)
+    assert FURTHER_LEAVES == ("16x8", "dynamic", "float16")

@@ -9,7 +9,6 @@ import pytest
 
 from armopt.catalog.devices import find_device
 from armopt.catalog.profiles import find_profile
-from armopt.compress.stages import LEAF_STAGES, PRESERVES, STAGES
 from armopt.core.errors import ConversionError, ModelError
 from armopt.core.events import Event, NodeFinished
 from armopt.core.records import Audit, Latency, Measurement, Metric
@@ -65,7 +64,7 @@ def measured(built: Built) -> Measurement:
 
 def walk(target: Target, until: Any = "first", **builder: Any) -> tuple[Walked, TableBuilder, list[Event]]:
     events: list[Event] = []
-    tree = Tree(find_profile("default").tree, LEAF_STAGES, STAGES, PRESERVES)
+    tree = Tree(find_profile("default").tree)
     table = TableBuilder(**builder)
     walker = Walk(tree, table, measured, find_device("pi4"), target, Metric(name="accuracy"), events.append)  # type: ignore[arg-type]
     return walker.run(until), table, events

@@ -24,6 +24,7 @@ def deploy(
     device: str = "pi4",
     target: Target | None = None,
     profile: str | Profile = "default",
+    leaves: tuple[str, ...] = (),
     until: Literal["first", "best"] = "first",
     overrides: dict[str, object] | None = None,
     loss: str | None = None,
@@ -47,6 +48,7 @@ def deploy(
         device: board kind; without a registered board of that kind it is emulated.
         target: limits on latency, instructions, size and accuracy.
         profile: name, path or record of the tree and its strengths.
+        leaves: further leaves beside each `ptq` of the tree: `16x8`, `dynamic`, `float16`.
         until: `first` stops at the first leaf that meets the target, `best` builds all and keeps the best.
         overrides: settings over the profile's, for example {"sparsity": 0.6, "epochs": 3}.
         loss: Keras name or `module:function`, over what the model says.
@@ -73,16 +75,16 @@ def deploy(
     from armopt.preparing import prepare_run
 
     started = time.monotonic()
-    goal, kind, plan = target or Target(), find_device(device), _profile(profile)
+    goal, kind, plan = target or Target(), find_device(device), _profile(profile).with_leaves(leaves)
+    tree = Tree(plan.tree)  # what is wrong with it is told before TensorFlow is imported
 
-    from armopt.compress.stages import LEAF_STAGES, PRESERVES, STAGES
     from armopt.picturing import plot_run
     from armopt.search.device_runs import DeviceRuns
     from armopt.search.nodes import NodeBuilder
     from armopt.search.store import Store
     from armopt.search.walk import Walk
 
-    tree, store = Tree(plan.tree, LEAF_STAGES, STAGES, PRESERVES), Store.open()
+    store = Store.open()
     ready = prepare_run(model, data, store.root.parent, loss, metric, preprocess, custom_objects, trust_model, listener)
     folder = Path(out or f"armopt-out/{ready.source.name}-{kind.name}")
     check_writable(folder)

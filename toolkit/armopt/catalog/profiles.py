@@ -12,7 +12,7 @@ from armopt.catalog.toml_record import read_toml_record
 from armopt.core.errors import UsageError
 from armopt.core.profile import ExportSettings, Profile, StageSettings
 from armopt.core.records import Record
-from armopt.core.tree import stage_of
+from armopt.core.tree import Tree, stage_of
 
 
 class _ProfileFile(Record):
@@ -69,6 +69,10 @@ def check_overrides(overrides: dict[str, object]) -> dict[str, object]:
 
 def _load(path: Path) -> Profile:
     file = read_toml_record(path, _ProfileFile)
+    try:
+        Tree(file.tree)
+    except UsageError as error:
+        raise UsageError(f"{path}: tree: {error.what}", error.mend) from error
     stages = {stage_of(node) for node in file.tree}
     for table, given, present in (("stages", file.stages, stages), ("nodes", file.nodes, set(file.tree))):
         for name in given:

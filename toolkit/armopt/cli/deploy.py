@@ -32,6 +32,7 @@ _FROM_PROJECT = ("model", "data", "device", "profile", "until", "loss", "metric"
     "--until", type=click.Choice(["first", "best"]), help="Stop at the first leaf that meets it, or build all"
 )
 @click.option("--profile", metavar="NAME|PATH", help="Tree and strengths; see armopt tree.")
+@click.option("--leaves", metavar="NAMES", help="Further leaves beside each ptq: 16x8, dynamic, float16 (commas).")
 @click.option("--sparsity", type=float, help="Share of each pruned kernel that becomes zero.")
 @click.option("--clusters", type=int, help="Distinct values of a clustered kernel.")
 @click.option("--epochs", type=int, help="Of fine-tuning, per stage.")
@@ -109,7 +110,8 @@ def _arguments(options: dict[str, Any]) -> dict[str, Any]:
     written.update({field: given.pop(field) for field in FIELDS if given.get(field) is not None})
     arguments = {key: value for key, value in given.items() if key not in FIELDS}
     find_device(arguments["device"])
-    find_profile(arguments["profile"])
+    arguments["leaves"] = tuple(name.strip() for name in (given["leaves"] or "").split(",") if name.strip())
+    find_profile(arguments["profile"]).with_leaves(arguments["leaves"])
     return {**arguments, "overrides": check_overrides(overrides), "target": read_target(written)}
 
 

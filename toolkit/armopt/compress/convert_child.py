@@ -34,7 +34,10 @@ def _answer(job: dict[str, Any]) -> dict[str, Any]:
 
 
 def _convert(job: dict[str, Any]) -> dict[str, Any]:
-    notes = []
+    notes: list[str] = []
+    if job["numbers"] in ("dynamic", "float16"):
+        Path(job["out"]).write_bytes(packed(_float_converter(job).convert()))
+        return {"notes": notes}
     try:
         content = _converter(job, integers_only=True).convert()
     except Exception as error:
@@ -48,16 +51,33 @@ def _convert(job: dict[str, Any]) -> dict[str, Any]:
     return {"notes": notes}
 
 
+def _float_converter(job: dict[str, Any]) -> Any:
+    """Float activations: nothing is calibrated, and inputs and outputs are float32."""
+    converter = tf.lite.TFLiteConverter.from_saved_model(str(Path(job["folder"], "model")))
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    if job["numbers"] == "float16":
+        converter.target_spec.supported_types = [tf.float16]
+    return converter
+
+
+# Operators that compute in integers alone, and the type of their activations.
+_INTEGERS = {
+    "int8": (tf.lite.OpsSet.TFLITE_BUILTINS_INT8, tf.int8),
+    "16x8": (tf.lite.OpsSet.EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8, tf.int16),
+}
+
+
 def _converter(job: dict[str, Any], integers_only: bool) -> Any:
     converter = tf.lite.TFLiteConverter.from_saved_model(str(Path(job["folder"], "model")))
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    integers, activations = _INTEGERS[job["numbers"]]
     converter.representative_dataset = lambda: _samples(Path(job["folder"], "calibration.npz"), job["batch"])
-    operators = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+    operators = [integers]
     if not integers_only:
         operators.append(tf.lite.OpsSet.TFLITE_BUILTINS)
     converter.target_spec.supported_ops = operators
     if integers_only and not job["float_io"]:
-        converter.inference_input_type = converter.inference_output_type = tf.int8
+        converter.inference_input_type = converter.inference_output_type = activations
     return converter
 
 

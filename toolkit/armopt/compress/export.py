@@ -18,9 +18,10 @@ from armopt.compress.backend import tf
 from armopt.compress.data import Split
 from armopt.compress.int8_grid import kernels_for_the_converter
 from armopt.compress.models import fixed_batch
-from armopt.compress.tflite_file import float_operators
+from armopt.compress.tflite_file import float_operators, read_weights
 from armopt.compress.unrolled import unrolled
 from armopt.core.errors import ConversionError, StoreError
+from armopt.core.stages import NumberFormat
 
 # A conversion of the largest mobile models takes a minute; ten are a hang.
 _TIMEOUT_S = 600.0
@@ -34,23 +35,27 @@ class Exported:
     notes: tuple[str, ...]
 
 
-def export_tflite(model: Any, calibration: Split, path: Path, float_io: bool = False) -> Exported:
-    """Write a full-integer INT8 .tflite: int8 weights per channel, int8 activations, int8 inputs and outputs.
+def export_tflite(
+    model: Any, calibration: Split, path: Path, float_io: bool = False, numbers: NumberFormat = "int8"
+) -> Exported:
+    """Write a .tflite, by default full-integer INT8: int8 weights per channel, int8 activations, inputs and outputs.
 
+    Inputs and outputs have the type of the activations: int8, int16 (`16x8`), or float32 (`dynamic`, `float16`).
     Operators that the converter can't quantize stay float and are noted. The batch is 1 unless the model fixes one.
 
     Args:
         model: tf-keras model, fake-quant models included.
         calibration: samples that set the activation ranges; from the training split.
         path: where to write.
-        float_io: float32 inputs and outputs instead.
+        float_io: float32 inputs and outputs instead of integers.
+        numbers: what the file computes with.
 
     Raises:
         ConversionError: the converter refused the model or died.
         StoreError: no room for the files.
     """
     integer_inputs = [tensor.name for tensor in model.inputs if not tensor.dtype.is_floating]
-    job = {"float_io": float_io or bool(integer_inputs), "out": str(path)}
+    job = {"float_io": float_io or bool(integer_inputs), "out": str(path), "numbers": numbers}
     try:
         with tempfile.TemporaryDirectory(prefix="armopt-export-") as folder:
             with unrolled(model) as chains:
@@ -71,15 +76,26 @@ def export_tflite(model: Any, calibration: Split, path: Path, float_io: bool = F
             f"the converter refused '{model.name}': {reply['error']}", "see docs/layers.md for what converts"
         )
     notes = tuple(reply["notes"])
+    integers = numbers in ("int8", "16x8")
     # The converter leaves some operators float without a word, even where only integers were allowed.
-    floats = float_operators(path)
+    floats = float_operators(path) if integers else ()
     if floats and not notes:
         notes = (f"some operators stay float: {', '.join(floats)}",)
+    if numbers == "dynamic":
+        notes = (*notes, *_small_kernels(path))
     if chains:
         notes = (*notes, f"unrolled, since the converter dies of their loops: {', '.join(chains)}")
-    if integer_inputs and not float_io:
+    if integers and integer_inputs and not float_io:
         notes = (*notes, f"inputs {', '.join(integer_inputs)} are integers: inputs and outputs keep their types")
     return Exported(path, notes)
+
+
+def _small_kernels(path: Path) -> tuple[str, ...]:
+    """The converter's own rule, said where it left a kernel as it was."""
+    tensors = read_weights(path)
+    floats = sum(tensor.codes.dtype == np.float32 for tensor in tensors)
+    words = f"{floats} of {len(tensors)} weight tensors stay float32: dynamic range is for 1,024 weights and more"
+    return (words,) if floats else ()
 
 
 def _save_for_serving(model: Any, folder: Path) -> list[str]:

@@ -129,16 +129,27 @@ def _damage_told(path: Path) -> Iterator[None]:
 def _weights(model: Any) -> Iterator[WeightTensor]:
     seen: set[tuple[int, int]] = set()
     for number, graph in enumerate(model.subgraphs):
+        stored = _widened(model, graph)
         for operator in graph.operators or ():
             name = _operator_name(model.operatorCodes[operator.opcodeIndex])
             for position in _WEIGHT_INPUTS.get(name, ()):
                 index = int(operator.inputs[position]) if position < len(operator.inputs) else -1
+                index = stored.get(index, index)
                 if index < 0 or (number, index) in seen:
                     continue
                 tensor = _weight(model, number, index, name)
                 if tensor is not None:
                     seen.add((number, index))
                     yield tensor
+
+
+def _widened(model: Any, graph: Any) -> dict[int, int]:
+    """Tensors that only widen another one, as float16 weights are before they are computed with: to that one."""
+    return {
+        int(operator.outputs[0]): int(operator.inputs[0])
+        for operator in graph.operators or ()
+        if _operator_name(model.operatorCodes[operator.opcodeIndex]) == "DEQUANTIZE"
+    }
 
 
 def _weight(model: Any, graph: int, index: int, operator: str) -> WeightTensor | None:

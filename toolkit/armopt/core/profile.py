@@ -8,6 +8,7 @@ from pydantic import AfterValidator, Field
 
 from armopt.core.pattern import Pattern, parse_pattern
 from armopt.core.records import Record
+from armopt.core.tree import with_further_leaves
 
 
 def _known_pattern(text: str) -> str:
@@ -68,6 +69,14 @@ class Profile(Record):
     stages: dict[str, dict[str, object]] = Field(default_factory=dict)
     nodes: dict[str, dict[str, object]] = Field(default_factory=dict)
     export: ExportSettings = ExportSettings()
+
+    def with_leaves(self, leaves: tuple[str, ...]) -> Profile:
+        """The profile with further leaves (`16x8`, `dynamic`, `float16`) beside each `ptq` of its tree.
+
+        Raises:
+            UsageError: not such a leaf, or no `ptq` in the tree.
+        """
+        return self.model_copy(update={"tree": with_further_leaves(self.tree, leaves)})
 
     def settings_of(self, path: str, overrides: dict[str, object] | None = None) -> StageSettings:
         """Settings of the stage that makes the node at `path`; `overrides` (from flags) win over everything."""

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from types import MappingProxyType
 
 from armopt.core.errors import UsageError
+from armopt.core.stages import FACTS, FURTHER_LEAVES, LEAF_STAGES, PRESERVES
 
 ROOT = "float"
 
@@ -35,6 +36,26 @@ def preserved_at(path: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(STRUCTURE[stage] for stage in stages if stage in STRUCTURE))
 
 
+def with_further_leaves(paths: Iterable[str], leaves: Iterable[str]) -> tuple[str, ...]:
+    """The paths, with `leaves` (stages such as `16x8`) beside each `ptq`: they too quantize what is there untrained.
+
+    Raises:
+        UsageError: a stage that is none of the further leaves, or no `ptq` to stand beside.
+    """
+    given, wanted = list(paths), list(leaves)
+    for leaf in wanted:
+        if leaf not in FURTHER_LEAVES:
+            raise UsageError(f"'{leaf}' is not a further leaf", f"known: {', '.join(FURTHER_LEAVES)}")
+    if wanted and not any(stage_of(path) == "ptq" for path in given):
+        raise UsageError("the tree has no 'ptq' that leaves could stand beside", "name them in the profile's tree")
+    made = []
+    for path in given:
+        made.append(path)
+        if stage_of(path) == "ptq":
+            made += [path.removesuffix("ptq") + leaf for leaf in wanted]
+    return tuple(dict.fromkeys(made))
+
+
 class Tree:
     """The nodes of one run, the root `float` first, parents before children.
 
@@ -52,9 +73,9 @@ class Tree:
     def __init__(
         self,
         paths: Iterable[str],
-        leaf_stages: Iterable[str],
-        inner_stages: Iterable[str],
-        preserves: Mapping[str, frozenset[str]] = MappingProxyType({}),
+        leaf_stages: Iterable[str] = LEAF_STAGES,
+        inner_stages: Iterable[str] = tuple(FACTS),
+        preserves: Mapping[str, frozenset[str]] = PRESERVES,
     ) -> None:
         given = list(paths)
         self._leaf_stages = frozenset(leaf_stages)

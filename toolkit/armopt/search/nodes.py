@@ -22,6 +22,7 @@ from armopt.compress.task import Task
 from armopt.core.events import Listener, NodeStarted, Note, TrainingStep
 from armopt.core.profile import Profile, StageSettings
 from armopt.core.records import Audit
+from armopt.core.stages import FACTS
 from armopt.core.tree import ROOT, parent_of, stage_of
 from armopt.search.store import Entry, Store, key_of
 
@@ -97,7 +98,9 @@ class NodeBuilder:
         stage = stage_of(path)
         used = STAGES[stage].USES
         settings = {name: value for name, value in self.settings(path).model_dump().items() if name in used}
-        leaf = {"export": self._profile.export.model_dump(), "float_io": self._float_io} if STAGES[stage].LEAF else None
+        leaf = (
+            {"export": self._profile.export.model_dump(), "float_io": self._float_io} if FACTS[stage].numbers else None
+        )
         return key_of(self.key(parent_of(path)), stage, settings, leaf)
 
     def source_metric(self, split: str) -> float:
@@ -164,7 +167,7 @@ class NodeBuilder:
         if path != ROOT:
             np.savez(folder / "weights.npz", **{f"{i:05d}": w for i, w in enumerate(piece.model.get_weights())})
             piece.constraints.save(folder / "constraints.npz")
-        if path != ROOT and not STAGES[stage_of(path)].TRAINS:
+        if path != ROOT and not FACTS[stage_of(path)].trains:
             # Nothing was trained, so the parent's Keras metric is the node's.
             metrics = {
                 f"keras_{split}": self.build(parent_of(path)).metrics[f"keras_{split}"] for split in ("val", "test")
@@ -173,11 +176,12 @@ class NodeBuilder:
             metrics = {
                 f"keras_{split}": score_keras(piece.model, getattr(data, split), task) for split in ("val", "test")
             }
-        if path == ROOT or not STAGES[stage_of(path)].LEAF:
+        numbers = FACTS[stage_of(path)].numbers if path != ROOT else None
+        if numbers is None:
             return metrics, None, notes
         calibration = data.train.sample(self._profile.export.calibration_samples)
         exported = export_tflite(
-            piece.model, calibration, folder / TFLITE, self._float_io or self._profile.export.float_io
+            piece.model, calibration, folder / TFLITE, self._float_io or self._profile.export.float_io, numbers
         )
         found = audit(exported.path, promises_of(piece.model, piece.constraints))
         notes += exported.notes

@@ -6,12 +6,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
-from armopt.compress.stages import TRAINING_STAGES
 from armopt.core.device import BoardKind
 from armopt.core.errors import ArmoptError, ConversionError, ModelError
 from armopt.core.events import Listener, NodeFinished
 from armopt.core.gate import Judgement, Observed, judge
 from armopt.core.records import Accuracy, Measurement, Metric, Node, NodeStatus, VerdictName
+from armopt.core.stages import TRAINING_STAGES
 from armopt.core.target import Target
 from armopt.core.tree import ROOT, Tree, ancestors_of
 from armopt.search.choose import Candidate, best, pareto

@@ -1,24 +1,25 @@
-"""The stages of the tree. A stage is a module that satisfies `Stage`, and one row here."""
+"""The stages of the tree. A stage is a module that satisfies `Stage`, one row here, and one of `core.stages.FACTS`."""
 
 from __future__ import annotations
 
 from types import MappingProxyType
 
-from armopt.compress.stages import cluster, prune, ptq, qat
+from armopt.compress.stages import cluster, dynamic, float16, int16, prune, ptq, qat
 from armopt.compress.stages.base import Context, Stage, Workpiece
 
-# PQAT, CQAT and PCQAT are quantization-aware training under whatever the ancestors promised: one mechanism, and
-# names that say which promises there are.
 STAGES: MappingProxyType[str, Stage] = MappingProxyType(
-    {"prune": prune, "cluster": cluster, "ptq": ptq, "qat": qat, "pqat": qat, "cqat": qat, "pcqat": qat}
+    {
+        "prune": prune,
+        "cluster": cluster,
+        "ptq": ptq,
+        "qat": qat,
+        "pqat": qat,
+        "cqat": qat,
+        "pcqat": qat,
+        "16x8": int16,
+        "dynamic": dynamic,
+        "float16": float16,
+    }
 )
 
-# What a stage's name says about its ancestors.
-PRESERVES: MappingProxyType[str, frozenset[str]] = MappingProxyType(
-    {"pqat": frozenset({"prune"}), "cqat": frozenset({"cluster"}), "pcqat": frozenset({"prune", "cluster"})}
-)
-
-LEAF_STAGES = frozenset(name for name, stage in STAGES.items() if stage.LEAF)
-TRAINING_STAGES = frozenset(name for name, stage in STAGES.items() if stage.TRAINS)
-
-__all__ = ["LEAF_STAGES", "PRESERVES", "STAGES", "TRAINING_STAGES", "Context", "Stage", "Workpiece"]
+__all__ = ["STAGES", "Context", "Stage", "Workpiece"]

@@ -38,16 +38,12 @@ class Context:
 
 
 class Stage(Protocol):
-    """A module with these names is a stage.
+    """A module with these names is a stage; `core.stages.FACTS` says whether it trains and what file it ends in.
 
     Attributes:
-        TRAINS: True where the stage fine-tunes.
-        LEAF: True where its result is exported as a deployable .tflite.
         USES: the settings that its result depends on: only these tell its nodes apart in the store.
     """
 
-    TRAINS: bool
-    LEAF: bool
     USES: frozenset[str]
 
     def describe(self, settings: StageSettings) -> str:

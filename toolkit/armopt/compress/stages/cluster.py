@@ -20,8 +20,6 @@ from armopt.compress.training import TRAINING_SETTINGS, describe_training, fine_
 from armopt.core.errors import ModelError
 from armopt.core.profile import StageSettings
 
-TRAINS = True
-LEAF = False
 USES = frozenset({"clusters", "clustering", *SELECTION_SETTINGS, *TRAINING_SETTINGS})
 
 # Above this size k-means runs on a histogram: 4,096 bins place centroids within 1/4,096 of the range, far below the

@@ -21,8 +21,6 @@ from armopt.core.errors import ModelError
 from armopt.core.pattern import NofM
 from armopt.core.profile import StageSettings
 
-TRAINS = True
-LEAF = False
 USES = frozenset({"sparsity", "schedule", "scope", "pattern", *SELECTION_SETTINGS, *TRAINING_SETTINGS})
 
 # The ramp ends at this share of the steps; the rest is for recovery at the final sparsity (Zhu & Gupta 2017, section 3,

@@ -5,8 +5,6 @@ from __future__ import annotations
 from armopt.compress.stages.base import Context, Workpiece
 from armopt.core.profile import StageSettings
 
-TRAINS = False
-LEAF = True
 USES: frozenset[str] = frozenset()
 
 

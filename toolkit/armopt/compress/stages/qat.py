@@ -21,8 +21,6 @@ from armopt.compress.training import TRAINING_SETTINGS, describe_training, fine_
 from armopt.core.errors import ModelError
 from armopt.core.profile import StageSettings
 
-TRAINS = True
-LEAF = True
 USES = TRAINING_SETTINGS
 
 # Samples on which activation ranges start.
