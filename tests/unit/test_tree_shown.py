@@ -45,6 +45,7 @@ def printed(result: Result, width: int = 110) -> str:
         ("prune/pqat", ("fine-tuning", "keeps zeros")),
         ("cluster/ptq", ("no training", "keeps codes")),
         ("prune/cluster/pcqat", ("fine-tuning", "keeps zeros and codes")),
+        ("prune/float16", ("no training", "keeps zeros")),
     ],
 )
 def test_an_edge_says_whether_it_trains_and_what_it_keeps(path: str, edge: tuple[str, ...]) -> None:

@@ -8,12 +8,13 @@ from typing import Any
 
 from armopt.core.profile import Profile, StageSettings
 from armopt.core.records import Node, Result
+from armopt.core.stages import FACTS, TRAINING_STAGES
 from armopt.core.tree import ROOT, parent_of, preserved_at, stage_of
 from armopt.show import figures
 from armopt.show.text import clean
 
-# The one stage of the trees so far that changes no weight by training.
-_UNTRAINED = frozenset({"ptq"})
+# Numbers of a file whose activations need ranges, which calibration finds.
+_CALIBRATED = ("int8", "16x8")
 
 
 @dataclass(frozen=True)
@@ -94,8 +95,8 @@ def in_family_order(paths: Sequence[str]) -> list[str]:
 
 def strength(stage: str, settings: StageSettings) -> str:
     """How hard a stage works, in words."""
-    if stage in _UNTRAINED:
-        return "calibration"
+    if stage in FACTS and not FACTS[stage].trains:
+        return "calibration" if FACTS[stage].numbers in _CALIBRATED else "no calibration"
     parts = []
     if stage == "prune":
         parts.append(f"{settings.sparsity:.0%} zeros")
@@ -109,7 +110,7 @@ def strength(stage: str, settings: StageSettings) -> str:
 def edge_of(path: str) -> tuple[str, ...]:
     """How the node is made of its parent, in words: ('fine-tuning', 'keeps zeros and codes')."""
     kept = " and ".join(preserved_at(path))
-    trained = "no training" if stage_of(path) in _UNTRAINED else "fine-tuning"
+    trained = "fine-tuning" if stage_of(path) in TRAINING_STAGES else "no training"
     return (trained, f"keeps {kept}") if kept else (trained,)
 
 
