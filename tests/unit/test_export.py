@@ -64,6 +64,14 @@ def test_other_number_formats_have_the_inputs_and_outputs_of_their_activations(
     np.testing.assert_allclose(interpreter.run(samples)[0], wanted, atol=error * np.abs(wanted).max())
 
 
+def test_a_float16_file_allows_cores_to_compute_in_float16(tmp_path: Path) -> None:
+    model, x = tiny_models.conv2d(), (tiny_models.samples((8, 8, 3)),)
+    export_tflite(model, Split(x), tmp_path / "float16", numbers="float16")
+    export_tflite(model, Split(x), tmp_path / "dynamic", numbers="dynamic")
+    found = [b"reduced_precision_support" in (tmp_path / name).read_bytes() for name in ("float16", "dynamic")]
+    assert found == [True, False]
+
+
 def test_inputs_of_a_16x8_file_are_float_where_that_is_asked_for(tmp_path: Path) -> None:
     model, x = tiny_models.conv2d(), (tiny_models.samples((8, 8, 3)),)
     interpreter = _interpreter(model, x, tmp_path / "model.tflite", float_io=True, numbers="16x8")

@@ -57,6 +57,9 @@ def _float_converter(job: dict[str, Any]) -> Any:
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
     if job["numbers"] == "float16":
         converter.target_spec.supported_types = [tf.float16]
+        # Leave to compute in float16 on cores that can; others widen the weights when they load the file. Source:
+        # blog.tensorflow.org, "Half-precision Inference Doubles On-Device Inference Performance", 2023-11.
+        converter.target_spec._experimental_supported_accumulation_type = tf.float16
     return converter
 
 
