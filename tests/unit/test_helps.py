@@ -4,7 +4,8 @@ import pytest
 
 from armopt.catalog.devices import find_device
 from armopt.core.errors import UsageError
-from armopt.latency.helps import helps, why_not
+from armopt.core.stages import FACTS
+from armopt.latency.helps import CRITERIA, FAMILIES, helps, why_not
 
 PI4 = find_device("pi4")
 
@@ -28,3 +29,30 @@ def test_quantization_aware_training_can_only_win_back_accuracy(stage: str) -> N
 def test_a_stage_that_nobody_judged_is_refused() -> None:
     with pytest.raises(UsageError, match="'distil'"):
         helps(PI4, "distil")
+
+
+@pytest.mark.parametrize("stage", ["prune", "cluster"])
+def test_zeros_and_few_codes_move_traffic_and_with_it_latency_on_an_ethos_u(stage: str) -> None:
+    assert helps("ethos-u", stage) == {"size", "traffic", "latency"}
+    assert "where reading weights binds" in why_not("ethos-u", stage)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_every_stage_of_every_tree_has_an_answer_in_every_family(family: str) -> None:
+    for stage in FACTS:
+        assert helps(family, stage) <= CRITERIA
+        assert why_not(family, stage) and not why_not(family, stage).endswith(".")
+
+
+def test_float_leaves_are_no_use_to_a_processor_of_integers() -> None:
+    assert helps("ethos-u", "float16") == helps("ethos-u", "dynamic") == set()
+
+
+def test_what_half_precision_is_good_for_depends_on_the_core() -> None:
+    assert "its cores have no half precision" in why_not(PI4, "float16")
+    assert "only where the runtime is asked to" in why_not(find_device("pi5"), "float16")
+
+
+def test_a_family_that_nobody_judged_is_refused() -> None:
+    with pytest.raises(UsageError, match="'mips'; known: cortex-a, ethos-u"):
+        helps("mips", "prune")

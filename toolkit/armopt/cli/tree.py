@@ -17,7 +17,14 @@ _ENDINGS = (".svg", ".png")
 
 @click.command()
 @click.option("--profile", "profile_name", metavar="NAME|PATH", default="default", help="Which tree; default: default.")
-@click.option("--device", "device_name", metavar="KIND", default="pi4", show_default=True, help="Where it is to help.")
+@click.option(
+    "--device",
+    "device_name",
+    metavar="KIND",
+    default="pi4",
+    show_default=True,
+    help="Where it is to help: a board kind, or cortex-a or ethos-u.",
+)
 @click.option(
     "--show",
     "run",
@@ -58,23 +65,24 @@ def _of_profile(profile_name: str, device_name: str) -> tuple[dict[str, Any], Sh
     from armopt.catalog.devices import find_device
     from armopt.catalog.profiles import find_profile
     from armopt.core.tree import ROOT, parent_of, preserved_at, stage_of
-    from armopt.latency.helps import helps, why_not
+    from armopt.latency.helps import FAMILIES, helps, why_not
     from armopt.show.tree_nodes import tree_of_profile
 
-    profile, kind = find_profile(profile_name), find_device(device_name)
+    profile = find_profile(profile_name)
+    place = device_name if device_name in FAMILIES else find_device(device_name)
     nodes = [
         {
             "path": path,
             "parent": parent_of(path),
             "settings": profile.settings_of(path).model_dump(mode="json"),
             "preserves": list(preserved_at(path)),
-            "helps": sorted(helps(kind, stage_of(path))),
-            "reason": why_not(kind, stage_of(path)),
+            "helps": sorted(helps(place, stage_of(path))),
+            "reason": why_not(place, stage_of(path)),
         }
         for path in profile.tree
     ]
-    document = {"profile": profile.name, "device": kind.name, "root": ROOT, "nodes": nodes}
-    return document, tree_of_profile(profile, kind.name, nodes)
+    document = {"profile": profile.name, "device": device_name, "root": ROOT, "nodes": nodes}
+    return document, tree_of_profile(profile, device_name, nodes)
 
 
 def _of_run(path: Path) -> tuple[dict[str, Any], ShownTree]:

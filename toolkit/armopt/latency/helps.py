@@ -2,45 +2,113 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Literal, get_args
 
 from armopt.core.device import BoardKind
 from armopt.core.errors import UsageError
 
-Criterion = Literal["latency", "size", "accuracy", "instructions"]
+Criterion = Literal["latency", "size", "accuracy", "instructions", "traffic"]
+"""`traffic`: bytes of weights that an Ethos-U reads from flash or DRAM for one inference."""
 CRITERIA: frozenset[Criterion] = frozenset(get_args(Criterion))
 
+Answer = tuple[frozenset[Criterion], str]
+
+_NOTHING: frozenset[Criterion] = frozenset()
 _SMALLER: frozenset[Criterion] = frozenset({"size"})
 _RECOVERS: frozenset[Criterion] = frozenset({"accuracy"})
-_SAME_FILE = "its file has the size and the instructions of plain quantization; it can only win back accuracy"
+_LIGHTER: frozenset[Criterion] = frozenset({"size", "traffic", "latency"})
+_PLAIN: Answer = (_NOTHING, "INT8 itself is what speeds up and shrinks, and every leaf has it")
+_SAME_FILE: Answer = (
+    _RECOVERS,
+    "its file has the size and the instructions of plain quantization; it can only win back accuracy",
+)
+_BESIDE_CPU: Answer = (_NOTHING, "an Ethos-U computes in integers only: its float operators would all run on the CPU")
 
-_CORTEX_A: dict[str, tuple[frozenset[Criterion], str]] = {
-    "prune": (_SMALLER, "zeros do not speed up dense INT8 kernels; they shrink the compressed file"),
-    "cluster": (_SMALLER, "a CPU computes with every weight whatever its value; few values shrink the compressed file"),
-    "ptq": (frozenset(), "INT8 itself is what speeds up and shrinks, and every leaf has it"),
-    "qat": (_RECOVERS, _SAME_FILE),
-    "pqat": (_RECOVERS, _SAME_FILE),
-    "cqat": (_RECOVERS, _SAME_FILE),
-    "pcqat": (_RECOVERS, _SAME_FILE),
-}
+_CORTEX_A: Mapping[str, Answer] = MappingProxyType(
+    {
+        "prune": (_SMALLER, "zeros do not speed up dense INT8 kernels; they shrink the compressed file"),
+        "cluster": (
+            _SMALLER,
+            "a CPU computes with every weight whatever its value; few values shrink the compressed file",
+        ),
+        "ptq": _PLAIN,
+        "qat": _SAME_FILE,
+        "pqat": _SAME_FILE,
+        "cqat": _SAME_FILE,
+        "pcqat": _SAME_FILE,
+        "16x8": (
+            _RECOVERS,
+            "16-bit activations lose less accuracy, take twice the memory, and have slower kernels than INT8",
+        ),
+        "dynamic": (
+            _RECOVERS,
+            "activations stay float: little accuracy is lost, and what is not a large matrix product runs as float",
+        ),
+    }
+)
+
+# Vela compresses the weight stream that the NPU decodes as it reads (Arm Ethos-U documentation, weight compression).
+_WEIGHT_STREAM = "where reading weights binds a layer, not where its multiplications or activations do"
+_ETHOS_U: Mapping[str, Answer] = MappingProxyType(
+    {
+        "prune": (_LIGHTER, f"zeros shorten the compressed weight stream: faster {_WEIGHT_STREAM}"),
+        "cluster": (_LIGHTER, f"few codes shorten the compressed weight stream: faster {_WEIGHT_STREAM}"),
+        "ptq": _PLAIN,
+        "qat": _SAME_FILE,
+        "pqat": _SAME_FILE,
+        "cqat": _SAME_FILE,
+        "pcqat": _SAME_FILE,
+        "16x8": (
+            _RECOVERS,
+            "16-bit activations lose less accuracy, double the activations' traffic and multiply slower",
+        ),
+        "dynamic": _BESIDE_CPU,
+        "float16": _BESIDE_CPU,
+    }
+)
+
+_FAMILIES: Mapping[str, Mapping[str, Answer]] = MappingProxyType({"cortex-a": _CORTEX_A, "ethos-u": _ETHOS_U})
+FAMILIES: tuple[str, ...] = tuple(_FAMILIES)
+"""Families of processors of which something is known without naming a board kind."""
 
 
-def helps(kind: BoardKind, stage_name: str) -> frozenset[Criterion]:
-    """The criteria in which `stage_name` can improve a leaf on `kind` beyond plain INT8 quantization.
+def helps(place: BoardKind | str, stage_name: str) -> frozenset[Criterion]:
+    """The criteria in which `stage_name` can improve a leaf on a board kind or family beyond plain INT8 quantization.
 
     Raises:
-        UsageError: nothing is known of that stage.
+        UsageError: nothing is known of that stage, or of that family.
     """
-    return _entry(kind, stage_name)[0]
+    return _answer(place, stage_name)[0]
 
 
-def why_not(kind: BoardKind, stage_name: str) -> str:
-    """One sentence, without a full stop, on what the stage can't help on `kind` and what it does instead."""
-    return _entry(kind, stage_name)[1]
+def why_not(place: BoardKind | str, stage_name: str) -> str:
+    """One sentence, without a full stop, on what the stage can't help there and what it does instead.
+
+    Raises:
+        UsageError: nothing is known of that stage, or of that family.
+    """
+    return _answer(place, stage_name)[1]
 
 
-def _entry(kind: BoardKind, stage_name: str) -> tuple[frozenset[Criterion], str]:
-    known = _CORTEX_A  # the one family so far; Ethos-U, where zeros do save time, will have its own table
+def _answer(place: BoardKind | str, stage_name: str) -> Answer:
+    family = place if isinstance(place, str) else place.family
+    if family not in _FAMILIES:
+        raise UsageError(f"nothing is known of processors '{family}'", "known: " + ", ".join(FAMILIES))
+    known = dict(_FAMILIES[family])
+    known.setdefault("float16", _float16(place))
     if stage_name not in known:
         raise UsageError(f"nothing is known of what stage {stage_name!r} helps", "known: " + ", ".join(known))
     return known[stage_name]
+
+
+def _float16(place: BoardKind | str) -> Answer:
+    """Half precision is arithmetic on some cores, and only a way of storing on others; Linux calls it asimdhp."""
+    if not isinstance(place, str) and "asimdhp" in place.cpu.features:
+        computing = "computed in half precision only where the runtime is asked to, and slower than INT8"
+    elif isinstance(place, str):
+        computing = "widened to float32 on cores without half precision, and slower than INT8"
+    else:
+        computing = "widened to float32, since its cores have no half precision, and slower than INT8"
+    return _RECOVERS, f"next to no accuracy is lost; weights take twice the bytes of INT8, are {computing}"
