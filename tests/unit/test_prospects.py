@@ -41,3 +41,15 @@ def test_the_reason_says_what_zeros_do_instead() -> None:
     reason = why_hopeless(PI4, "prune/ptq", frozenset({"latency"}), TRAINING_STAGES)
     assert reason is not None
     assert "zeros" in reason
+
+
+@pytest.mark.parametrize("leaf", ["16x8", "dynamic", "float16"])
+def test_leaves_of_wider_numbers_are_built_for_accuracy_and_skipped_for_latency_or_size(leaf: str) -> None:
+    assert why_hopeless(PI4, leaf, frozenset({"accuracy"}), TRAINING_STAGES) is None
+    for criterion in ("latency", "size"):
+        assert why_hopeless(PI4, leaf, frozenset({criterion}), TRAINING_STAGES) is not None
+
+
+def test_a_further_leaf_below_pruning_is_told_by_both() -> None:
+    reason = why_hopeless(PI4, "prune/16x8", frozenset({"latency"}), TRAINING_STAGES)
+    assert reason is not None and "zeros" in reason and "16-bit activations" in reason

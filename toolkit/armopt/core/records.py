@@ -64,7 +64,10 @@ class Metric(Record):
 
 
 class Accuracy(Record):
-    """The task's metric on the test split: of the Keras model, and of the .tflite on the host and on the device."""
+    """The task's metric on the test split: of the Keras model, and of the .tflite on the host and on the device.
+
+    `int8` is the .tflite's whatever it computes with: INT8, 16x8, dynamic range or float16.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
 

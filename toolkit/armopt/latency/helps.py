@@ -1,4 +1,10 @@
-"""Which criteria a technique can help on a kind of board, and why it can't help the others. Pure."""
+"""Which criteria a technique can help on a kind of board, and why it can't help the others. Pure.
+
+Sources of the Ethos-U answers: Arm's Ethos-U85 technical overview (weights are compressed losslessly into a stream that
+a decoder in the NPU reads, below 3 bits a weight where more than 75% are zero; pruning and clustering help it), Vela's
+documentation (activations and weights must be quantized), Arm's forum, thread 49017 (16-bit activations halve the
+multiply rate). Those of the further leaves on a Cortex-A: instructions counted under emulation (docs/adr/011).
+"""
 
 from __future__ import annotations
 
@@ -40,11 +46,13 @@ _CORTEX_A: Mapping[str, Answer] = MappingProxyType(
         "pcqat": _SAME_FILE,
         "16x8": (
             _RECOVERS,
-            "16-bit activations lose less accuracy, take twice the memory, and have slower kernels than INT8",
+            "16-bit activations lose less accuracy, take twice the memory, and run in plain loops: ten times the "
+            "instructions of INT8 and more",
         ),
         "dynamic": (
             _RECOVERS,
-            "activations stay float: little accuracy is lost, and what is not a large matrix product runs as float",
+            "activations stay float: little accuracy is lost; their ranges are found anew at every inference, so it is "
+            "somewhat slower than INT8, at its size",
         ),
     }
 )
@@ -62,7 +70,7 @@ _ETHOS_U: Mapping[str, Answer] = MappingProxyType(
         "pcqat": _SAME_FILE,
         "16x8": (
             _RECOVERS,
-            "16-bit activations lose less accuracy, double the activations' traffic and multiply slower",
+            "16-bit activations lose less accuracy, double the activations' traffic and halve the multiply rate",
         ),
         "dynamic": _BESIDE_CPU,
         "float16": _BESIDE_CPU,
@@ -106,7 +114,7 @@ def _answer(place: BoardKind | str, stage_name: str) -> Answer:
 def _float16(place: BoardKind | str) -> Answer:
     """Half precision is arithmetic on some cores, and only a way of storing on others; Linux calls it asimdhp."""
     if not isinstance(place, str) and "asimdhp" in place.cpu.features:
-        computing = "computed in half precision only where the runtime is asked to, and slower than INT8"
+        computing = "computed in half precision, and slower than INT8"
     elif isinstance(place, str):
         computing = "widened to float32 on cores without half precision, and slower than INT8"
     else:

@@ -27,7 +27,7 @@ from armopt.core.tree import ROOT, parent_of, stage_of
 from armopt.search.store import Entry, Store, key_of
 
 # Raised whenever a stage, the exporter or the audit would make other bytes or figures from equal inputs.
-RECIPE = 2
+RECIPE = 3
 TFLITE = "model.tflite"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from armopt.core.device import BoardKind
+from armopt.core.stages import FURTHER_LEAVES
 from armopt.latency.helps import helps, why_not
 
 
@@ -24,5 +25,7 @@ def why_hopeless(kind: BoardKind, path: str, missed: frozenset[str], trains: fro
     if not beyond:
         return None
     *inner, leaf = path.split("/")
-    reasons = dict.fromkeys(why_not(kind, stage) for stage in inner or [leaf])
+    # What a further leaf costs is news; what quantizing costs is said by the stages that it follows.
+    told = [*inner, leaf] if leaf in FURTHER_LEAVES or not inner else inner
+    reasons = dict.fromkeys(why_not(kind, stage) for stage in told)
     return f"can't help {' and '.join(sorted(beyond))} on {kind.name}: {'; '.join(reasons)}"
