@@ -23,8 +23,8 @@ from armopt.compress.layouts import layouts
         ("recurrent", (4, 12), [[(12, 4)], [(3, 4)] * 4, [(4, 4)] * 3, [(4, 12)]]),
         ("embedding", (9, 4), [[(9, 4)]]),
         ("other", (3, 3, 3, 2, 4), [[(3, 3, 3, 2, 4)]]),
-        ("einsum", (4, 5), [[(4, 5)], [(4, 5)], [(5, 4)]]),
-        ("einsum", (2, 1, 1, 1, 3), [[(2, 1, 1, 1, 3)]]),
+        ("einsum", (4, 5), [[(4, 5)], [(5, 4)]]),
+        ("einsum", (2, 1, 1, 1, 3), []),
     ],
 )
 def test_a_kernel_may_stand_in_the_file_in_these_shapes(kind: Kind, shape: Any, expected: Any) -> None:
@@ -83,5 +83,5 @@ def test_the_matrix_that_an_equation_multiplies_with_is_among_those_of_its_kerne
 def test_a_kernel_of_an_einsum_keeps_all_its_weights_in_every_layout() -> None:
     array = np.arange(2 * 3 * 4).reshape(2, 3, 4)
     found = list(layouts("einsum", array))
-    assert len(found) == 1 + 6 * 2
+    assert len(found) == 6 * 2
     assert all(np.array_equal(np.sort(part.ravel()), np.arange(24)) for [part] in found)

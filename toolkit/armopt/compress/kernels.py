@@ -110,6 +110,10 @@ def einsum_is_batched(equation: str) -> bool:
     return bool(set(data) & set(kernel) & set(result))
 
 
+def _einsum(equation: str) -> tuple[Kind, tuple[int, ...]]:
+    return "other" if einsum_is_batched(equation) else "einsum", einsum_inputs(equation)
+
+
 def _operands(equation: str) -> tuple[str, str, str]:
     data, kernel, result = equation.replace(" ", "").replace(".", "").replace("->", ",").split(",")
     return data, kernel, result
@@ -123,7 +127,8 @@ def _walk(owner: Any, prefix: str) -> Iterator[Kernel]:
         for attribute, (kind, inputs) in attributes.items():
             variable = _variable(layer, inner, attribute)
             if variable is not None and variable.trainable:
-                inputs = einsum_inputs(inner.equation) if kind == "einsum" else inputs
+                if kind == "einsum":
+                    kind, inputs = _einsum(inner.equation)
                 yield Kernel(f"{prefix}{inner.name}/{attribute}", inner.name, kind, variable, inputs)
         if not attributes:
             yield from _walk(inner, f"{path}/")

@@ -45,7 +45,6 @@ def layouts(kind: Kind, array: Array) -> Iterator[list[Array]]:
                 yield [array[:, gate * width : (gate + 1) * width].T for gate in range(gates)]
         yield [array]
     elif kind == "einsum":
-        yield [array]
         yield from ([matrix] for matrix in _matrices(array))
     else:
         yield [array]

@@ -17,18 +17,21 @@ _CHANNEL_AXES: dict[Kind, tuple[int, ...]] = {
 }
 
 
-def scale_groups(kind: Kind, shape: tuple[int, ...]) -> npt.NDArray[np.int32] | None:
+def scale_groups(kind: Kind, shape: tuple[int, ...], inputs: tuple[int, ...] = ()) -> npt.NDArray[np.int32] | None:
     """Number of the scale group of each weight, in an array that broadcasts to the kernel's shape.
 
     Args:
         kind: of the kernel.
         shape: of the kernel, as Keras has it.
+        inputs: axes that one output sums over, which the equation of an einsum tells; other kinds need none.
 
     Returns:
         Group numbers from 0, of size 1 along every axis that does not tell groups apart; None for kinds whose tensors
         have one scale, or that the converter lays out in more than one way.
     """
     axes = _CHANNEL_AXES.get(kind)
+    if kind == "einsum" and inputs:
+        axes = tuple(axis for axis in range(len(shape)) if axis not in inputs)
     if axes is None:
         return None
     along = tuple(axis % len(shape) for axis in axes)

@@ -64,7 +64,7 @@ def apply(piece: Workpiece, context: Context) -> Workpiece:
 def clustered(kernel: Kernel, promised: KernelConstraint, settings: StageSettings) -> KernelConstraint:
     """The promise about one kernel with clusters in the way that the settings ask for."""
     values, clusters = kernel.variable.numpy(), settings.clusters
-    groups = scale_groups(kernel.kind, values.shape)
+    groups = scale_groups(kernel.kind, values.shape, kernel.inputs)
     if groups is None or settings.clustering == "tensor":
         return replace(promised, codes=assign_clusters(values, clusters, promised.keep), clusters=clusters)
     if settings.clustering == "channel":
