@@ -15,6 +15,8 @@ from armopt.show.text import clean
 
 # Numbers of a file whose activations need ranges, which calibration finds.
 _CALIBRATED = ("int8", "16x8")
+# What a clustered kernel holds few of, by how it is clustered.
+_HELD_BY = {"shared": "codes", "tensor": "values", "channel": "values a channel"}
 
 
 @dataclass(frozen=True)
@@ -66,7 +68,7 @@ def tree_of_profile(profile: Profile, device: str, told: Sequence[Mapping[str, A
     nodes = [ShownNode(ROOT, "the model as given", ())]
     for path in in_family_order(profile.tree):
         helped = f"can help {helps[path]} on {clean(device)}" if helps.get(path) else ""
-        facts = (helped or f"helps nothing beyond INT8 on {clean(device)}",)
+        facts = (helped or f"by itself adds nothing to INT8 on {clean(device)}",)
         nodes.append(ShownNode(path, strength(stage_of(path), profile.settings_of(path)), edge_of(path), facts=facts))
     title = f"{profile.name}: {profile.title}" if profile.title else profile.name
     return ShownTree(clean(title), tuple(nodes))
@@ -101,7 +103,7 @@ def strength(stage: str, settings: StageSettings) -> str:
     if stage == "prune":
         parts.append(f"{settings.sparsity:.0%} zeros")
     if stage == "cluster":
-        parts.append(f"{settings.clusters} values")
+        parts.append(f"{settings.clusters} {_HELD_BY[settings.clustering]}")
     least = f" (at least {settings.min_steps} steps)" if settings.min_steps else ""
     parts.append(f"{settings.epochs} epochs{least} at {settings.learning_rate:g}")
     return ", ".join(parts)
