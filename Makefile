@@ -9,7 +9,7 @@ DEVICE := pi4
 TARGET := --max-size 90kB --max-drop 0.02
 OPTIONS := --emulate
 
-.PHONY: help setup deploy test test-slow lint format schema lock clean
+.PHONY: help setup deploy test test-slow lint format schema layers-page lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -46,6 +46,9 @@ format: setup ## format the code, mend what ruff can mend
 
 schema: setup ## docs/schema from the records
 	$(VENV)/python tools/make_schema.py
+
+layers-page: setup ## docs/layers.md from what tiny models of each layer show
+	$(VENV)/python tools/make_layers_page.py
 
 # Hosts of registries stay out of the files: where packages come from is the machine's own setting.
 LOCK := $(VENV)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \

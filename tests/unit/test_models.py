@@ -241,3 +241,10 @@ def test_custom_layers_of_inner_models_are_copied_though_nobody_registered_them(
     assert np.array_equal(copy(x), model(x))
     copy.get_layer("inner").set_weights([weight * 2 for weight in inner.get_weights()])
     assert not np.array_equal(copy(x), model(x))
+
+
+def test_a_state_from_call_to_call_is_refused_before_anything_is_trained() -> None:
+    inputs = keras.layers.Input(batch_shape=(1, 4, 3))
+    model = keras.Model(inputs, keras.layers.Bidirectional(keras.layers.GRU(2, stateful=True, name="gru"))(inputs))
+    with pytest.raises(ModelError, match=r"keeps a state from call to call in forward_gru, backward_gru; make them"):
+        as_source(model)

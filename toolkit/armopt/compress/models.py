@@ -263,6 +263,12 @@ def _built(model: Any, what: str) -> Any:
         model = _as_functional(model)
     if model is None or not model.built or not getattr(model, "inputs", None):
         raise ModelError(f"model '{what}' has no known input shape", "build it or call it once before saving")
+    stateful = [part.name for part in model._flatten_layers() if isinstance(part, keras.layers.RNN) and part.stateful]
+    if stateful:
+        # A .tflite has no place for it; found out at the export, all training would have been for nothing.
+        raise ModelError(
+            f"model '{what}' keeps a state from call to call in {', '.join(stateful)}", "make them with stateful=False"
+        )
     return model
 
 
