@@ -112,9 +112,7 @@ def matched(path: Path | str, kernels: Mapping[str, Array]) -> dict[str, StoredK
                 break
         else:
             raise LookupError(f"no kernel of shape {shape} for '{name}' in {path}")
-    left = [
-        stored.name for key in map(lambda k: _essential(k.shape), kernels.values()) for stored in waiting.get(key, ())
-    ]
+    left = [stored.name for key in (_essential(k.shape) for k in kernels.values()) for stored in waiting.get(key, ())]
     if left:
         raise LookupError(f"kernels of the same shape without a layer: {left}")
     return result
