@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import tiny_models
+from armopt.compress.audit import audit
 from armopt.compress.backend import keras
 from armopt.compress.constraints import Constraints
 from armopt.compress.data import Split
@@ -16,6 +17,7 @@ from armopt.compress.fake_quant import KERNEL_AXES, observe_ranges
 from armopt.compress.interpreter import HostInterpreter
 from armopt.compress.kernels import kernels_of
 from armopt.compress.models import copy_model, predict
+from armopt.compress.promises import promises_of
 from armopt.compress.quantized_graph import quantized_graph
 from armopt.compress.scales import scale_groups
 from armopt.compress.stages import STAGES, Workpiece
@@ -113,6 +115,29 @@ def test_the_axes_of_a_layers_scale_are_those_of_its_kernels_scale_groups(kind: 
     attribute, axes = KERNEL_AXES[kind]
     assert groups is not None and kernel.key.endswith(f"/{attribute}")
     assert tuple(axis for axis, size in enumerate(groups.shape) if size == 1) == axes
+
+
+def test_a_transposed_convolution_keeps_its_zeros_and_codes_through_training_into_the_file(tmp_path: Path) -> None:
+    # TFMOT's sparsity-preserving quantization stops at this layer.
+    model = _model(
+        (6, 6, 4),
+        *_normalized(layers.Conv2DTranspose(8, 3, strides=2, use_bias=False, name="up")),
+        layers.GlobalAveragePooling2D(),
+        layers.Dense(3, name="out"),
+    )
+    context = tiny_models.context_for(model, sparsity=0.6, clusters=6)
+    pruned = STAGES["prune"].apply(Workpiece(model, Constraints()), context)
+    clustered = STAGES["cluster"].apply(pruned, context)
+    for leaf, parent in (("pqat", pruned), ("pcqat", clustered)):
+        made = STAGES[leaf].apply(parent, context)
+        assert made.notes == ()
+        export_tflite(made.model, context.data.train, tmp_path / leaf)
+        found = audit(tmp_path / leaf, promises_of(made.model, made.constraints))
+        assert found.unproven == ()
+        up = next(layer for layer in found.layers if layer.kind == "TRANSPOSE_CONV")
+        assert up.constraint == "up/kernel" and up.zeros_promised == round(0.6 * 3 * 3 * 8 * 4)
+        if leaf == "pcqat":
+            assert up.codes <= 6 and up.codes_scope == "tensor"
 
 
 def _two_levels() -> Any:
