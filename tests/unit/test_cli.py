@@ -214,6 +214,25 @@ def test_a_usage_error_ends_before_tensorflow_is_imported(tmp_path: Path) -> Non
     assert done.stdout.split() == ["2", "False"]
 
 
+@pytest.mark.parametrize("what", ["--profile bad.toml", "--leaves int4"])
+def test_a_tree_that_makes_no_sense_is_refused_before_tensorflow_is_imported(tmp_path: Path, what: str) -> None:
+    (tmp_path / "bad.toml").write_text('name = "bad"\ntree = ["ptq", "distil"]\n')
+    code = (
+        "import sys; from armopt.cli.main import run\n"
+        f"print(run('deploy --data digits --device pi4 {what}'.split()), 'tensorflow' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["2", "False"]
+    assert ("'distil'" if "bad" in what else "'int4'") in done.stderr and done.stderr.count("\n") == 1
+
+
+def test_further_leaves_reach_the_flow(deployed: dict[str, Any]) -> None:
+    assert run([*DIGITS, "--leaves", "16x8, float16"]) == 0
+    assert deployed["arguments"]["leaves"] == ("16x8", "float16")
+    assert run(DIGITS) == 0
+    assert deployed["arguments"]["leaves"] == ()
+
+
 def test_help_imports_no_command_and_nothing_heavy(tmp_path: Path) -> None:
     code = (
         "import sys; from armopt.cli.main import run; run(['--help']);"
