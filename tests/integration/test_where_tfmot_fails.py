@@ -102,8 +102,10 @@ def test_channels_may_have_different_numbers_of_clusters(
     armopt.export(armopt.quantize(clustered, data, **QUICK), data, file)
     stored = matched(file, kernels(model))["conv"]
     assert 2 < stored.distinct_codes_per_channel <= CLUSTERS
-    assert len(np.unique(stored.channels[0])) <= distinct
-    assert clustering == "channel" or stored.distinct_codes <= CLUSTERS
+    if clustering == "channel":  # shared codes look at the whole tensor: equal weights may part there
+        assert len(np.unique(stored.channels[0])) <= distinct
+    else:
+        assert stored.distinct_codes <= CLUSTERS
     record_property("found", f"at most {stored.distinct_codes_per_channel} codes per channel")
 
 

@@ -74,6 +74,7 @@ class KernelQuantizer(quantizers.Quantizer):
         return {"axes": self.axes}
 
 
+@keras.utils.register_keras_serializable("armopt")
 class KernelConfig(QuantizeConfig):
     """How TFMOT's wrapper quantizes a layer with a kernel.
 
@@ -112,6 +113,7 @@ class KernelConfig(QuantizeConfig):
         return {"attribute": self.attribute, "axes": self.axes, "place": self.place}
 
 
+@keras.utils.register_keras_serializable("armopt")
 class OutputConfig(Default8BitOutputQuantizeConfig):
     """How TFMOT's wrapper quantizes the output of a layer without a kernel, if at all."""
 
