@@ -1,0 +1,79 @@
+"""MobileNet v1 and v2 for `collaborative.py`: with given ImageNet weights, or small and trained on Fashion-MNIST.
+
+Fashion-MNIST stands in for ImageNet, which can't be redistributed: the same layers in the same order, so the same
+pruning, clustering and quantization, at a size that trains in minutes. Its figures say nothing of ImageNet's.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from armopt.catalog.search_path import cache_dir
+from armopt.compress.backend import keras
+
+Version = Literal["v1", "v2"]
+# Width multipliers: the smallest that keras.applications has weights for.
+ALPHAS = {"v1": 0.25, "v2": 0.35}
+_EPOCHS, _BATCH, _RATE, _SEED = 5, 100, 2e-3, 1
+
+
+def build(version: Version, shape: tuple[int, int, int], alpha: float, classes: int, weights: str | None = None) -> Any:
+    """The architecture of keras.applications; random weights, or those of an .h5 file."""
+    make = keras.applications.MobileNet if version == "v1" else keras.applications.MobileNetV2
+    return make(input_shape=shape, alpha=alpha, classes=classes, weights=weights)
+
+
+def imagenet_model(version: Version, weights: Path, folder: Path) -> Path:
+    """Width 1.0 at 224x224 with the weights of a file, saved into `folder`."""
+    path = folder / f"mobilenet_{version}.h5"
+    build(version, (224, 224, 3), 1.0, 1000, str(weights)).save(path)
+    return path
+
+
+def fashion(version: Version, shared: Path) -> tuple[Path, Path]:
+    """A small trained model and its data; made on first use (some minutes), then kept in armopt's cache.
+
+    Args:
+        version: of MobileNet.
+        shared: folder with `data/fashion_mnist.npz`.
+    """
+    folder = cache_dir() / "benchmarks"
+    folder.mkdir(parents=True, exist_ok=True)
+    data = folder / "fashion_mnist_32.npz"
+    if not data.exists():
+        _write_data(shared / "data/fashion_mnist.npz", data)
+    model = folder / f"fashion_mobilenet_{version}.h5"
+    if not model.exists():
+        _train(version, data, model)
+    return model, data
+
+
+def _write_data(source: Path, path: Path) -> None:
+    """28x28 in a frame of zeros: 32x32 is the least that MobileNet's five halvings take."""
+    with np.load(source) as file:
+        arrays = {name: file[name] for name in ("x_train", "y_train", "x_test", "y_test")}
+    for name in ("x_train", "x_test"):
+        arrays[name] = np.pad(arrays[name], ((0, 0), (2, 2), (2, 2)))[..., None]
+    part = path.with_name(f".{os.getpid()}.{path.name}")
+    np.savez_compressed(part, **arrays)
+    part.replace(path)
+
+
+def _train(version: Version, data: Path, path: Path) -> None:
+    print(f"training MobileNet {version} on Fashion-MNIST ...", file=sys.stderr, flush=True)
+    with np.load(data) as file:
+        # `signed` preprocessing, as MobileNet's own: -1 .. 1.
+        x, y = file["x_train"] / np.float32(127.5) - np.float32(1), file["y_train"]
+    keras.utils.set_random_seed(_SEED)
+    model = build(version, (32, 32, 1), ALPHAS[version], 10)
+    rate = keras.optimizers.schedules.CosineDecay(_RATE, -(-len(x) // _BATCH) * _EPOCHS)
+    model.compile(keras.optimizers.Adam(rate), keras.losses.SparseCategoricalCrossentropy(), metrics=["accuracy"])
+    model.fit(x, y, batch_size=_BATCH, epochs=_EPOCHS, verbose=0)
+    part = path.with_name(f".{os.getpid()}.{path.name}")
+    model.save(part)
+    part.replace(path)
