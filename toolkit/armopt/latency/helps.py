@@ -30,6 +30,9 @@ _SAME_FILE: Answer = (
     _RECOVERS,
     "its file has the size and the instructions of plain quantization; it can only win back accuracy",
 )
+_INT8_LEAVES: Mapping[str, Answer] = MappingProxyType(
+    {"ptq": _PLAIN, "qat": _SAME_FILE, "pqat": _SAME_FILE, "cqat": _SAME_FILE, "pcqat": _SAME_FILE}
+)
 _BESIDE_CPU: Answer = (_NOTHING, "an Ethos-U computes in integers only: its float operators would all run on the CPU")
 
 _CORTEX_A: Mapping[str, Answer] = MappingProxyType(
@@ -39,11 +42,7 @@ _CORTEX_A: Mapping[str, Answer] = MappingProxyType(
             _SMALLER,
             "a CPU computes with every weight whatever its value; few values shrink the compressed file",
         ),
-        "ptq": _PLAIN,
-        "qat": _SAME_FILE,
-        "pqat": _SAME_FILE,
-        "cqat": _SAME_FILE,
-        "pcqat": _SAME_FILE,
+        **_INT8_LEAVES,
         "16x8": (
             _RECOVERS,
             "16-bit activations lose less accuracy, take twice the memory, and run in plain loops: ten times the "
@@ -63,11 +62,7 @@ _ETHOS_U: Mapping[str, Answer] = MappingProxyType(
     {
         "prune": (_LIGHTER, f"zeros shorten the compressed weight stream: faster {_WEIGHT_STREAM}"),
         "cluster": (_LIGHTER, f"few codes shorten the compressed weight stream: faster {_WEIGHT_STREAM}"),
-        "ptq": _PLAIN,
-        "qat": _SAME_FILE,
-        "pqat": _SAME_FILE,
-        "cqat": _SAME_FILE,
-        "pcqat": _SAME_FILE,
+        **_INT8_LEAVES,
         "16x8": (
             _RECOVERS,
             "16-bit activations lose less accuracy, double the activations' traffic and halve the multiply rate",
