@@ -31,7 +31,8 @@ def test_the_default_profile_is_found_and_says_what_it_is_for() -> None:
     assert "default" in list_profiles()
     profile = find_profile("default")
     assert profile.title
-    assert profile.settings_of("cluster").learning_rate < profile.settings_of("prune").learning_rate
+    assert profile.settings_of("cluster").depthwise and not profile.settings_of("prune").depthwise
+    assert profile.settings_of("cluster").clustering == "shared"
 
 
 def test_node_settings_win_over_stage_settings_and_those_over_common_ones(tmp_path: Path) -> None:
