@@ -243,13 +243,17 @@ def test_sparsity_preserving_clustering_leaves_only_survivors_to_describe(cluste
     both = STAGES["cluster"].apply(pruned, context)
     only = STAGES["cluster"].apply(Workpiece(copy_model(pruned.model), Constraints()), context)
     for key, kernel in _kernels(both.model).items():
+        pruned_away = ~pruned.constraints[key].keep  # type: ignore[operator]
         assert _codes(kernel, both.constraints[key]) <= 4
-        assert not kernel[~pruned.constraints[key].keep].any()  # type: ignore[operator]
-    # Without the promise nothing keeps the zeros: they move with their cluster. (A gap between shared levels can be
-    # wider than a short training goes.)
+        assert not kernel[pruned_away].any()
+        # A survivor may end at the level zero of shared codes; by value the zeros are a cluster of their own.
+        if clustering == "tensor":
+            assert len(np.unique(kernel[kernel != 0])) <= 3
+            assert np.array_equal(kernel == 0, pruned_away)
+    # Without the promise nothing keeps the zeros: the pruned ones move with their cluster. (A gap between shared levels
+    # can be wider than a short training goes.)
     if clustering == "tensor":
-        keeps = {key: constraint.keep for key, constraint in pruned.constraints.items()}
-        assert any(kernel[~keeps[key]].any() for key, kernel in _kernels(only.model).items())  # type: ignore[operator]
+        assert any(np.count_nonzero(kernel) > (kernel.size * 0.2 + 1) for kernel in _kernels(only.model).values())
 
 
 class Block(keras.layers.Layer):
