@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from armopt.compress.backend import tf
-from armopt.compress.int8_grid import LARGEST_CODE, kernels_for_the_converter, on_grid
+from armopt.compress.constraints import LARGEST_CODE
+from armopt.compress.int8_grid import kernels_for_the_converter, on_grid
 
 KERNELS = hnp.arrays(
     np.float32, hnp.array_shapes(min_dims=2, max_dims=4, max_side=5), elements=st.floats(-8, 8, width=16)

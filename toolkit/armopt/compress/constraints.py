@@ -17,7 +17,7 @@ import numpy.typing as npt
 from armopt.core.errors import UsageError
 
 # Largest code of an INT8 weight: LiteRT quantizes weights symmetrically to -127 .. 127.
-TOP = 127
+LARGEST_CODE = 127
 
 Floats = npt.NDArray[np.floating]
 
@@ -57,7 +57,7 @@ class KernelConstraint:
     def values(self) -> Floats:
         """What each code of shared codes is worth, in units of the group's scale: float32, -1 to 1."""
         assert self.levels is not None
-        return (self.levels / np.float32(TOP)).astype(np.float32)
+        return (self.levels / np.float32(LARGEST_CODE)).astype(np.float32)
 
     @property
     def across(self) -> tuple[int, ...]:

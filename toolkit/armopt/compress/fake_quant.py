@@ -26,20 +26,23 @@ from tensorflow_model_optimization.python.core.quantization.keras.quantize_wrapp
 
 from armopt.compress.backend import keras, tf
 from armopt.compress.int8_grid import on_grid
-from armopt.compress.kernels import einsum_inputs, einsum_is_batched
+from armopt.compress.kernels import einsum_inputs, einsum_is_batched, kernel_axes
 
 layers = keras.layers
 
 # Layers with a kernel that can be fake-quantized: its attribute, and the axes along which weights share a scale in the
-# file (a test holds them together with `scales.scale_groups`).
+# file: those that one output sums over (a test holds them together with `scales.scale_groups`).
 KERNEL_AXES: dict[type, tuple[str, tuple[int, ...]]] = {
-    layers.Conv1D: ("kernel", (0, 1)),
-    layers.Conv2D: ("kernel", (0, 1, 2)),
-    layers.Conv1DTranspose: ("kernel", (0, 2)),
-    layers.Conv2DTranspose: ("kernel", (0, 1, 3)),
-    layers.DepthwiseConv1D: ("depthwise_kernel", (0,)),
-    layers.DepthwiseConv2D: ("depthwise_kernel", (0, 1)),
-    layers.Dense: ("kernel", (0,)),
+    kind: kernel_axes(kind)
+    for kind in (
+        layers.Conv1D,
+        layers.Conv2D,
+        layers.Conv1DTranspose,
+        layers.Conv2DTranspose,
+        layers.DepthwiseConv1D,
+        layers.DepthwiseConv2D,
+        layers.Dense,
+    )
 }
 # What of a layer's result is quantized: what its activation function is given or gives, as TFMOT knows the function;
 # its output; or nothing, since the converter fuses what follows.

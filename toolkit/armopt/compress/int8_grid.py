@@ -8,9 +8,7 @@ from contextvars import ContextVar
 from typing import Any
 
 from armopt.compress.backend import tf
-
-# Largest code of a weight: LiteRT's quantization specification has -127..127 for weights, so that zero is code 0.
-LARGEST_CODE = 127
+from armopt.compress.constraints import LARGEST_CODE
 
 _FOR_CONVERTER: ContextVar[bool] = ContextVar("kernels go to the converter", default=False)
 

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from armopt.compress.backend import tf
-from armopt.compress.constraints import TOP, Floats, KernelConstraint, fitting_scales, is_kept, project
+from armopt.compress.constraints import LARGEST_CODE, Floats, KernelConstraint, fitting_scales, is_kept, project
 
 # Steps of the table that takes a weight to its level, per code: a quarter of a code is finer than any gap of levels.
 _STEPS = 4
@@ -140,7 +140,7 @@ class LevelsProjection:
     def _round(self) -> None:
         largest = tf.reduce_max(tf.abs(self._hidden), axis=self.constraint.across, keepdims=True)
         scales = largest * self._share
-        middle = TOP * _STEPS
+        middle = LARGEST_CODE * _STEPS
         places = tf.cast(tf.round(tf.math.divide_no_nan(self._hidden, scales) * middle), tf.int32) + middle
         # Cut off as integers: where training diverges, a NaN must reach the loss and not the table.
         values = tf.gather(self._table, tf.clip_by_value(places, 0, 2 * middle))
@@ -162,7 +162,7 @@ def codes_of(kernel: Floats, constraint: KernelConstraint) -> npt.NDArray[np.uin
 
 
 def _level_table(constraint: KernelConstraint) -> Floats:
-    places = np.arange(-TOP * _STEPS, TOP * _STEPS + 1) / (TOP * _STEPS)
+    places = np.arange(-LARGEST_CODE * _STEPS, LARGEST_CODE * _STEPS + 1) / (LARGEST_CODE * _STEPS)
     rising = np.sort(constraint.values)
     return rising[np.searchsorted((rising[1:] + rising[:-1]) / 2, places)]
 

@@ -98,6 +98,12 @@ def is_spared(kernel: Kernel, patterns: tuple[str, ...]) -> bool:
     return any(fnmatch(kernel.layer, pattern) or fnmatch(kernel.key, pattern) for pattern in patterns)
 
 
+def kernel_axes(layer_class: type) -> tuple[str, tuple[int, ...]]:
+    """Attribute of the one kernel of a Keras layer class, and the axes of it that one output sums over."""
+    ((attribute, (_, inputs)),) = _KINDS[layer_class.__name__].items()
+    return attribute, inputs
+
+
 def einsum_inputs(equation: str) -> tuple[int, ...]:
     """Axes of an EinsumDense's kernel that one output sums over."""
     _, kernel, result = _operands(equation)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from armopt.compress.constraints import TOP, Floats
+from armopt.compress.constraints import LARGEST_CODE, Floats
 from armopt.core.errors import UsageError
 
 # Zero, and both ends.
@@ -83,11 +83,11 @@ def share_codes(
     share = np.ones_like(largest)
     for _ in range(_ROUNDS):
         weight = np.broadcast_to(importance * np.square(share), kernel.shape)
-        values = np.minimum(normal / share, 1) * TOP
+        values = np.minimum(normal / share, 1) * LARGEST_CODE
         rising = solve_levels(values[survivors], weight[survivors], (clusters - 1) // 2)
         errors = [_error(normal, step, rising, across) for step in steps]
         share = steps[np.argmin(np.stack(errors), axis=0)]
-    nearest = _nearest(normal / share * TOP, rising)
+    nearest = _nearest(normal / share * LARGEST_CODE, rising)
     codes = np.where(nearest == 0, 0, 2 * nearest - (weights > 0)).astype(np.uint16)
     return SharedCodes(codes, signed(rising), (largest * share).astype(kernel.dtype))
 
@@ -108,9 +108,9 @@ def solve_levels(values: Floats, weights: Floats, count: int) -> npt.NDArray[np.
     Returns:
         Magnitudes rising from 0 to 127; fewer than `count` beside zero only where 127 integers are too few.
     """
-    count = min(count, TOP)
+    count = min(count, LARGEST_CODE)
     bins = np.round(np.asarray(values) * _BINS).astype(np.int64)
-    size = TOP * _BINS + 1
+    size = LARGEST_CODE * _BINS + 1
     mass = np.bincount(bins, weights=weights, minlength=size)
     place = np.arange(size) / _BINS
     sums = [np.concatenate([[0.0], np.cumsum(mass * place**power)]) for power in range(3)]
@@ -120,17 +120,17 @@ def solve_levels(values: Floats, weights: Floats, count: int) -> npt.NDArray[np.
         return np.asarray(square - 2 * level * linear + level**2 * zeroth)
 
     # Between two neighbouring levels each value goes to the nearer one, so the cost of a pair stands by itself.
-    low, high = np.meshgrid(np.arange(TOP + 1), np.arange(TOP + 1), indexing="ij")
+    low, high = np.meshgrid(np.arange(LARGEST_CODE + 1), np.arange(LARGEST_CODE + 1), indexing="ij")
     middle = (low + high) * _BINS // 2
     pair = np.where(high > low, cost(low * _BINS, middle, low) + cost(middle, high * _BINS, high), np.inf)
-    best = np.full(TOP + 1, np.inf)
+    best = np.full(LARGEST_CODE + 1, np.inf)
     best[0] = 0.0
     came_from = []
     for _ in range(count):
         total = best[:, None] + pair
         came_from.append(total.argmin(axis=0))
         best = total.min(axis=0)
-    levels = [TOP]
+    levels = [LARGEST_CODE]
     for previous in reversed(came_from):
         levels.append(int(previous[levels[-1]]))
     return np.array(levels[::-1], np.int64)
@@ -143,7 +143,7 @@ def _nearest(normal: Floats, rising: npt.NDArray[np.int64]) -> npt.NDArray[np.in
 
 def _error(normal: Floats, share: float, rising: npt.NDArray[np.int64], across: tuple[int, ...]) -> Floats:
     """Squared error per group, through a table of fine bins: a search per weight would take most of the time."""
-    size = TOP * _BINS
-    table = rising[_nearest(np.arange(size + 1) / _BINS, rising)].astype(np.float32) * np.float32(share / TOP)
+    size = LARGEST_CODE * _BINS
+    table = rising[_nearest(np.arange(size + 1) / _BINS, rising)].astype(np.float32) * np.float32(share / LARGEST_CODE)
     bins = np.minimum(normal * np.float32(size / share) + np.float32(0.5), size).astype(np.int32)
     return np.asarray(np.square(normal - table[bins]).sum(axis=across, keepdims=True))
