@@ -8,6 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+import armopt
+import tiny_models
+from armopt.catalog.profiles import find_profile
 from armopt.compress.backend import tf
 from armopt.compress.constraints import Constraints, KernelConstraint, is_kept, project
 from armopt.compress.kernel_projections import LevelsProjection
@@ -152,9 +155,13 @@ def test_few_integers_bound_the_number_of_levels() -> None:
     assert list(solve_levels(np.array([5.0]), np.array([1.0]), 500)) == list(range(128))
 
 
-def test_two_clusters_are_too_few_to_share() -> None:
+def test_two_clusters_are_too_few_to_share_and_are_refused_before_anything_is_trained() -> None:
+    model, x = tiny_models.dense(), tiny_models.samples((12,))
     with pytest.raises(UsageError, match="2 clusters can't be shared"):
-        share_codes(np.ones((2, 2), np.float32), 2, np.zeros((1, 1), np.int32), None)
+        armopt.cluster(model, (x, tiny_models.labels(x)), clusters=2)
+    with pytest.raises(UsageError, match="2 clusters can't be shared"):
+        find_profile("default").check_clusters({"clusters": 2})
+    find_profile("default").check_clusters({"clusters": 2, "clustering": "tensor"})
 
 
 def test_a_channel_of_one_outlier_gives_up_its_end_for_the_others() -> None:

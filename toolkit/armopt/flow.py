@@ -71,14 +71,15 @@ def deploy(
         ArmoptError: in one line, what is wrong and how to mend it.
     """
     from armopt.catalog.devices import find_device
-    from armopt.delivery import check_writable, deliver
-    from armopt.preparing import prepare_run
 
     started = time.monotonic()
     goal, kind, plan = target or Target(), find_device(device), _profile(profile).with_leaves(leaves)
     tree = Tree(plan.tree)  # what is wrong with it is told before TensorFlow is imported
+    plan.check_clusters(overrides)
 
+    from armopt.delivery import check_writable, deliver
     from armopt.picturing import plot_run
+    from armopt.preparing import prepare_run
     from armopt.search.device_runs import DeviceRuns
     from armopt.search.nodes import NodeBuilder
     from armopt.search.store import Store

@@ -15,10 +15,6 @@ import numpy as np
 import numpy.typing as npt
 
 from armopt.compress.constraints import LARGEST_CODE, Floats
-from armopt.core.errors import UsageError
-
-# Zero, and both ends.
-FEWEST = 3
 
 # Bins per code in the histogram that the levels are solved on: finer bins move no level.
 _BINS = 8
@@ -57,18 +53,10 @@ def share_codes(
 
     Args:
         kernel: weights of any shape.
-        clusters: number of codes at most, zero included.
+        clusters: number of codes at most, zero included; 3 or more.
         groups: which weights share a scale; broadcasts to the kernel's shape, one position a group.
         keep: False where a weight is zero for good; None where none is.
-
-    Raises:
-        UsageError: fewer than 3 clusters.
     """
-    if clusters < FEWEST:
-        raise UsageError(
-            f"{clusters} clusters can't be shared between channels",
-            "give 3 or more: zero and both ends, or clustering='tensor'",
-        )
     weights = np.asarray(kernel if keep is None else np.where(keep, kernel, 0), np.float32)
     weights = np.where(np.abs(weights) > _NOTHING, weights, 0)
     across = tuple(axis for axis, size in enumerate(groups.shape) if size == 1)

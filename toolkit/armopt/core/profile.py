@@ -6,9 +6,13 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
+from armopt.core.errors import UsageError
 from armopt.core.pattern import Pattern, parse_pattern
 from armopt.core.records import Record
-from armopt.core.tree import with_further_leaves
+from armopt.core.tree import stage_of, with_further_leaves
+
+# Zero, and both ends of the codes' range: with fewer clusters channels can't share them.
+FEWEST_SHARED = 3
 
 
 def _known_pattern(text: str) -> str:
@@ -80,6 +84,28 @@ class Profile(Record):
 
     def settings_of(self, path: str, overrides: dict[str, object] | None = None) -> StageSettings:
         """Settings of the stage that makes the node at `path`; `overrides` (from flags) win over everything."""
-        stage = path.rsplit("/", 1)[-1]
-        merged = {**self.common, **self.stages.get(stage, {}), **self.nodes.get(path, {}), **(overrides or {})}
+        merged = {**self.common, **self.stages.get(stage_of(path), {}), **self.nodes.get(path, {}), **(overrides or {})}
         return StageSettings.model_validate(merged)
+
+    def check_clusters(self, overrides: dict[str, object] | None = None) -> None:
+        """Find out before anything is trained that a node asks for what clustering can't do.
+
+        Raises:
+            UsageError: fewer than 3 clusters for shared codes.
+        """
+        for path in self.tree:
+            if stage_of(path) == "cluster":
+                refuse_too_few(self.settings_of(path, overrides))
+
+
+def refuse_too_few(settings: StageSettings) -> None:
+    """Refuse shared codes of fewer clusters than zero and both ends.
+
+    Raises:
+        UsageError: fewer than 3.
+    """
+    if settings.clustering == "shared" and settings.clusters < FEWEST_SHARED:
+        raise UsageError(
+            f"{settings.clusters} clusters can't be shared between channels",
+            "give 3 or more: zero and both ends; or set clustering to 'tensor' in the profile",
+        )

@@ -18,7 +18,7 @@ from armopt.compress.stages.base import Context, Workpiece
 from armopt.compress.stages.selection import SELECTION_SETTINGS, prunable
 from armopt.compress.training import TRAINING_SETTINGS, describe_training, fine_tune
 from armopt.core.errors import ModelError
-from armopt.core.profile import StageSettings
+from armopt.core.profile import StageSettings, refuse_too_few
 
 USES = frozenset({"clusters", "clustering", *SELECTION_SETTINGS, *TRAINING_SETTINGS})
 
@@ -48,6 +48,7 @@ def apply(piece: Workpiece, context: Context) -> Workpiece:
         UsageError: too few clusters for shared codes.
     """
     settings = context.settings
+    refuse_too_few(settings)
     model = copy_model(piece.model)
     constraints = piece.constraints
     targets = prunable(model, settings)
