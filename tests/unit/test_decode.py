@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from armopt.core.decode import instruction_class
 from armopt.core.instructions import CLASS_UNIT
-from armopt.runners.qemu.decode import instruction_class
 
 WORDS = {
     0x91001020: ("add x0, x1, #4", "integer"),

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from armopt.core.counts import Counts
+from armopt.core.decode import instruction_class
 from armopt.core.errors import DeviceError
 from armopt.core.instructions import CLASS_INDEX, CLASSES
-from armopt.runners.qemu.decode import instruction_class
 
 _MAGIC = int.from_bytes(b"ARMCNT1", "little")
 _HEADER = struct.Struct("<12Q")
