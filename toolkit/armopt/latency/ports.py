@@ -1,0 +1,70 @@
+"""Cycles of basic blocks by a port model: what its busiest unit needs.
+
+A block costs the sum over its instructions of the reciprocal throughput of their class on the busiest unit, or the
+instructions divided by the issue width where that is more (a bound, as port models of throughput give it: Abel and
+Reineke, uops.info, ASPLOS 2019). Two vector pipes share what both can execute. Dependences are not modelled.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from armopt.core.decode import instruction_class
+from armopt.core.device import CoreKind
+from armopt.core.instructions import CLASS_INDEX, CLASS_UNIT, CLASSES, UNITS
+
+WORD_BYTES = 4
+
+
+def block_cycles(classes: NDArray[np.int64], core: CoreKind) -> NDArray[np.float64]:
+    """(blocks,) cycles of one execution of each block, from (blocks, classes) instruction counts."""
+    cost = np.array([core.cycles[name] for name in CLASSES])
+    unit_of = [CLASS_UNIT[name] for name in CLASSES]
+    if core.shared_load_store:
+        unit_of = ["load" if unit == "store" else unit for unit in unit_of]
+
+    def busy(names: Iterable[str]) -> NDArray[np.float64]:
+        columns = [CLASS_INDEX[name] for name in names]
+        time: NDArray[np.float64] = classes[:, columns] @ cost[columns]
+        return time
+
+    units = {unit: [name for name, own in zip(CLASSES, unit_of, strict=True) if own == unit] for unit in UNITS}
+    first, second = busy(core.first_pipe), busy(core.second_pipe)
+    either = busy(name for name in units.pop("vector") if name not in (*core.first_pipe, *core.second_pipe))
+    # What one pipe alone executes leaves the other free: in the sum over both it counts half.
+    vector = np.maximum.reduce([either + (first + second) / 2, first, second])
+    issue = classes.sum(axis=1) / core.issue_width
+    bound: NDArray[np.float64] = np.maximum.reduce([vector, issue, *(busy(names) for names in units.values())])
+    return bound
+
+
+def count_classes(blocks: Sequence[bytes]) -> NDArray[np.int64]:
+    """(blocks, len(CLASSES)) instructions of each class in each block of little-endian instruction words.
+
+    Raises:
+        ValueError: a block is not whole words.
+    """
+    classes = np.zeros((len(blocks), len(CLASSES)), np.int64)
+    for row, block in enumerate(blocks):
+        for column, number in _class_counts(block):
+            classes[row, column] = number
+    return classes
+
+
+def words_of(block: bytes) -> tuple[int, ...]:
+    """The instruction words of a block. Raises ValueError where it is not whole words."""
+    if len(block) % WORD_BYTES:
+        raise ValueError(f"a block of {len(block)} bytes is not whole instruction words")
+    return struct.unpack(f"<{len(block) // WORD_BYTES}I", block)
+
+
+@lru_cache(maxsize=1 << 16)
+def _class_counts(block: bytes) -> tuple[tuple[int, int], ...]:
+    counts = Counter(map(instruction_class, words_of(block)))
+    return tuple((CLASS_INDEX[name], number) for name, number in counts.items())
