@@ -1,6 +1,7 @@
 #!/bin/bash
 # Installs what only the system's package manager can bring: a Python with venv, a C compiler for the counting plugin,
-# QEMU's user-mode emulator, and mmdebstrap for the emulated board's file system. Asks for nothing that is there.
+# QEMU's user-mode emulator, mmdebstrap for the emulated board's file system, and LLVM for the cycles of its code. Asks for
+# nothing that is there.
 set -euo pipefail
 
 say() { printf '==> %s\n' "$*" >&2; }
@@ -15,6 +16,12 @@ fi
 printf '#include <stdio.h>\n' | cc -E - >/dev/null 2>&1 || missing+=(gcc libc6-dev)
 command -v qemu-aarch64 >/dev/null || missing+=(qemu-user)
 command -v mmdebstrap >/dev/null || missing+=(mmdebstrap)
+# Older ones, which go without the number, have other models of the cores (latency/llvm_mca.py).
+has_llvm() {
+    { command -v llvm-mca-19 && command -v llvm-mc-19; } >/dev/null && return
+    command -v llvm-mc >/dev/null && llvm-mca --version 2>/dev/null | grep -qE 'LLVM version (19|[2-9][0-9])'
+}
+has_llvm || missing+=(llvm-19)
 # The emulated board runs Debian whatever this machine runs, and its packages are checked against Debian's keys.
 [ -e /usr/share/keyrings/debian-archive-keyring.gpg ] || missing+=(debian-archive-keyring)
 [ -e /etc/ssl/certs/ca-certificates.crt ] || [ -n "${SSL_CERT_FILE:-}" ] || missing+=(ca-certificates)

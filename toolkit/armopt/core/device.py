@@ -84,6 +84,9 @@ class CoreKind(Record):
     shared_load_store: bool = Field(False, description="true where one pipe does loads and stores")
     first_pipe: tuple[str, ...] = Field((), description="vector classes that only one of two vector pipes executes")
     second_pipe: tuple[str, ...] = Field((), description="vector classes that only the other one executes")
+    scheduler: str | None = Field(
+        None, description="LLVM's -mcpu whose scheduling model gives a block's cycles; without one, `cycles` give them"
+    )
     identity_source: str
     cycles_source: str
     cycles: dict[str, float]
