@@ -92,8 +92,8 @@ def count(path: Path, device: BoardKind) -> Counts:
         inputs = random_inputs(host.describe(path), count=1)
     with closing(make_runner("qemu", device, say=print)) as runner:
         runner.prepare()
-        runner.run(Job(path, inputs, count=True))
-        found = runner.fetch().counts
+        [result] = runner.run([Job(path, inputs, count=True)])
+    found = result.counts
     assert found is not None
     kept.write_bytes(pickle.dumps(found))
     return found

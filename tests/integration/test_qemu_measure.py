@@ -6,14 +6,18 @@ import os
 import shutil
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from armopt.catalog.devices import find_device
+from armopt.core.counts import Counts
 from armopt.core.errors import ModelError, UsageError
-from armopt.measuring import measure
+from armopt.measuring import measure, random_inputs
+from armopt.runners.base import Job, make_runner
+from armopt.runners.local import LocalRunner
 from armopt.runners.qemu.sysroot import ensure_board_root
 
 pytestmark = [
@@ -151,3 +155,49 @@ def test_the_board_sees_its_own_cpus_and_not_the_hosts() -> None:
     root = ensure_board_root(board, say=lambda text: None, offline=False)
     assert "0xd08" in (root / "proc/cpuinfo").read_text()
     assert (root / "sys/devices/system/cpu/present").read_text() == "0-3\n"
+
+
+def test_the_operators_add_up_to_the_whole_and_name_their_kernels(models: Path) -> None:
+    counts = {delegate: _counts(models / "int8.tflite", delegate) for delegate in (True, False)}
+    for of_kernels in counts.values():
+        assert of_kernels.segment_instructions.sum() == of_kernels.instructions
+        # What runs ahead of the first operator and after the last is the caller's.
+        assert of_kernels.segment_instructions[0] < 0.2 * of_kernels.instructions
+    ran = [_busiest(counts[True], index) for index, start in enumerate(counts[True].starts) if start == "xnnpack"]
+    assert "igemm" in ran[0] and "dwconv" in ran[1] and "gemm" in ran[2]
+    # The first is the interpreter's own preparation.
+    _, *ran = [_busiest(counts[False], index) for index, start in enumerate(counts[False].starts) if start == "runtime"]
+    assert "ruy" in ran[0] and "Depthwise" in ran[1] and not any("xnn" in name for name in ran)
+
+
+def test_counts_repeat_and_do_not_depend_on_what_else_is_counted(models: Path) -> None:
+    alone = _counts(models / "int8.tflite", True)
+    with closing(make_runner("qemu", find_device("pi4"), say=print)) as runner:
+        jobs = [_job(models / name, True) for name in ("float.tflite", "int8.tflite", "int8.tflite")]
+        _, first, second = (result.counts for result in runner.run(jobs))
+    assert first is not None and second is not None
+    for other in (first, second):
+        assert other.starts == alone.starts
+        # Ahead of the first operator and after the last runs Python, whose few hundred instructions vary.
+        assert other.segment_instructions[1:-1] == pytest.approx(alone.segment_instructions[1:-1], rel=1e-3)
+        assert other.instructions == pytest.approx(alone.instructions, abs=2000)
+
+
+def _job(model: Path, delegate: bool) -> Job:
+    with closing(LocalRunner(print)) as host:
+        return Job(model, random_inputs(host.describe(model), count=1), count=True, delegate=delegate)
+
+
+def _counts(model: Path, delegate: bool) -> Counts:
+    with closing(make_runner("qemu", find_device("pi4"), say=print)) as runner:
+        [result] = runner.run([_job(model, delegate)])
+    assert result.counts is not None
+    return result.counts
+
+
+def _busiest(counts: Counts, segment: int) -> str:
+    lengths = np.array([len(block) for block in counts.blocks])
+    per_function: dict[str, int] = {}
+    for function, executed in zip(counts.functions, counts.executions[segment] * lengths, strict=True):
+        per_function[function] = per_function.get(function, 0) + int(executed)
+    return max(per_function, key=lambda name: per_function[name])

@@ -7,20 +7,30 @@ from hypothesis import strategies as st
 
 from armopt.catalog.devices import find_device
 from armopt.core.counts import Counts
-from armopt.core.instructions import CLASS_INDEX, CLASSES
+from armopt.core.decode import instruction_class
 from armopt.latency.model import core_cycles, predict
 
 PI4, PI5 = find_device("pi4"), find_device("pi5")
 
 
+# One instruction word of each class that these tests use.
+WORDS = {
+    "fp_mac": 0x4E22CC20, "load_vector_128": 0x3DC00020, "load": 0xF9400020, "store": 0xF9000020,
+    "integer": 0x8B020020, "branch": 0xD65F03C0, "permute": 0x4E023820, "int_mac_long": 0x0E228020,
+}  # fmt: skip
+
+
 def counts(executions: int = 1000, memory_reads: int = 0, **block: int) -> Counts:
-    classes = np.zeros((1, len(CLASSES)), np.int64)
-    for name, number in block.items():
-        classes[0, CLASS_INDEX[name]] = number
-    return Counts(np.array([executions]), classes, memory_reads=memory_reads)
+    words = b"".join(WORDS[name].to_bytes(4, "little") * number for name, number in block.items())
+    lines = np.array([[[0, 0], [memory_reads, 0]]])
+    return Counts((words,), ("",), ("",), np.array([[executions]]), np.zeros((1, 2), np.int64), lines)
 
 
-names = st.sampled_from(CLASSES)
+names = st.sampled_from(sorted(WORDS))
+
+
+def test_the_words_are_of_the_classes_that_they_stand_for() -> None:
+    assert {name: instruction_class(word) for name, word in WORDS.items()} == {name: name for name in WORDS}
 
 
 @given(st.dictionaries(names, st.integers(1, 50), min_size=1), names, st.integers(1, 10**6))

@@ -20,7 +20,7 @@ from armopt.runners.comparison import compare
 from armopt.runners.local import LocalRunner
 
 # Raised whenever counting or the latency model would give another figure for the same file on the same board kind.
-REVISION = 2
+REVISION = 3
 
 _RANDOM_SAMPLES = 4
 
@@ -63,13 +63,12 @@ def measure(
     with closing(LocalRunner(say)) as host:
         inputs = _inputs(host.describe(artifact), samples, artifact)
         if expected is None:
-            host.run(Job(artifact, inputs))
-            expected = host.fetch().outputs
+            [on_host] = host.run([Job(artifact, inputs)])
+            expected = on_host.outputs
     with closing(make_runner("qemu", device, say=say, offline=offline)) as runner:
         runner.prepare()
         say(f"emulated {device.name}: running {len(inputs[0])} samples of {artifact.name}")
-        runner.run(Job(artifact, inputs, threads=1, count=True))
-        result = runner.fetch()
+        [result] = runner.run([Job(artifact, inputs, threads=1, count=True)])
         modelled = _modelled(result, device, threads, freq_mhz)
     equal, difference = compare(result.outputs, expected, result.steps)
     measurement = Measurement(

@@ -1,44 +1,77 @@
-"""What an emulated inference executed: the runner counts it, the latency model reads it."""
+"""What an emulated inference executed, operator by operator: the runner counts it, the latency model reads it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from functools import cached_property
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from armopt.core.decode import class_counts
 from armopt.core.instructions import CLASSES
+
+LINE_BYTES = 64
+# What began a segment: the first marker, an operator of the XNNPACK delegate, or an operator that the runtime calls.
+Start = Literal["", "xnnpack", "runtime"]
 
 
 @dataclass(frozen=True)
 class Counts:
-    """Executions of one inference, single thread.
+    """Executions of one inference, single thread, in the order of the operators that ran.
 
     Attributes:
-        executions: (blocks,) int64, how often each distinct block (straight-line run of instructions) ran.
-        classes: (blocks, len(CLASSES)) int64, instructions of each class in one execution of the block.
-        loaded_bytes, stored_bytes: bytes that load and store instructions moved.
-        l1_misses: lines of 64 bytes that a simulated first-level data cache of the board's size did not hold.
-        memory_reads, memory_writes: lines of 64 bytes that crossed the simulated last cache level, in either direction.
-            All cache figures are 0 where no cache was simulated.
+        blocks: instruction words of each distinct block (straight-line run of instructions), little endian.
+        functions: (blocks,) the function that each block lies in, '' where no symbol names it.
+        starts: (segments,) what began each segment; all that ran up to the next start belongs to it.
+        executions: (segments, blocks) int64, how often each block ran.
+        moved_bytes: (segments, 2) int64, bytes that load and that store instructions moved.
+        lines: (segments, levels, 2) int64, lines of 64 bytes that each simulated data cache level of the board's size
+            did not hold, and that it wrote back. The last level's are memory traffic. Levels are 0 where no cache was
+            simulated.
     """
 
+    blocks: tuple[bytes, ...]
+    functions: tuple[str, ...]
+    starts: tuple[Start, ...]
     executions: NDArray[np.int64]
-    classes: NDArray[np.int64]
-    loaded_bytes: int = 0
-    stored_bytes: int = 0
-    l1_misses: int = 0
-    memory_reads: int = 0
-    memory_writes: int = 0
+    moved_bytes: NDArray[np.int64]
+    lines: NDArray[np.int64]
+
+    @cached_property
+    def classes(self) -> NDArray[np.int64]:
+        """(blocks, len(CLASSES)) instructions of each class in one execution of each block."""
+        return np.array([class_counts(block) for block in self.blocks], np.int64).reshape(-1, len(CLASSES))
+
+    @cached_property
+    def block_executions(self) -> NDArray[np.int64]:
+        """(blocks,) executions in the whole inference."""
+        total: NDArray[np.int64] = self.executions.sum(axis=0)
+        return total
+
+    @property
+    def segment_instructions(self) -> NDArray[np.int64]:
+        """(segments,) instructions executed in each segment."""
+        lengths = np.array([len(block) // 4 for block in self.blocks], np.int64)
+        found: NDArray[np.int64] = self.executions @ lengths
+        return found
 
     @property
     def instructions(self) -> int:
         """Instructions executed."""
-        return int(self.executions @ self.classes.sum(axis=1))
+        return int(self.segment_instructions.sum())
 
-    def by_class(self) -> dict[str, int]:
-        """Instructions per class, without the classes that did not occur, most frequent first."""
-        totals: NDArray[Any] = self.executions @ self.classes
+    def by_class(self, segment: int | None = None) -> dict[str, int]:
+        """Instructions per class, most frequent first, without those that did not occur; of one segment or all."""
+        executions = self.block_executions if segment is None else self.executions[segment]
+        totals: NDArray[Any] = executions @ self.classes
         named = {name: int(total) for name, total in zip(CLASSES, totals, strict=True) if total}
         return dict(sorted(named.items(), key=lambda item: -item[1]))
+
+    def traffic(self, level: int) -> NDArray[np.int64]:
+        """(segments,) lines that went in and out of a cache level, from 0; -1 is the last before memory."""
+        if not self.lines.shape[1]:
+            return np.zeros(len(self.starts), np.int64)
+        found: NDArray[np.int64] = self.lines[:, level, :].sum(axis=1)
+        return found

@@ -6,11 +6,27 @@ each function is one of its tables. Words that a table leaves open count as 'oth
 
 from __future__ import annotations
 
+import struct
+from collections import Counter
 from functools import cache
+
+from armopt.core.instructions import CLASSES
 
 
 def _bits(word: int, high: int, low: int) -> int:
     return (word >> low) & ((1 << (high - low + 1)) - 1)
+
+
+@cache
+def class_counts(block: bytes) -> tuple[int, ...]:
+    """Instructions of each class, in the order of `CLASSES`, in a block of little-endian instruction words."""
+    found = Counter(map(instruction_class, struct.unpack(f"<{len(block) // 4}I", block)))
+    return tuple(found[name] for name in CLASSES)
+
+
+def ends_block(word: int) -> bool:
+    """Whether the instruction may go on elsewhere than at the next one: a branch or a call of the system."""
+    return instruction_class(word) == "branch" or _bits(word, 31, 24) == 0xD4
 
 
 @cache

@@ -1,26 +1,31 @@
 """The one file that runs where the model runs: a board, the emulated system or this machine.
 
 It needs Python 3.9, numpy and a runtime (ai_edge_litert or tflite_runtime), and nothing of armopt: it is copied as it
-is. Called as `python agent.py JOB.json`, with these keys in the job: `model`, `inputs` and `outputs` (paths; .npz with
-arrays `a0`, `a1`, ... whose first axis is the samples), `threads`, `warmups`, `mark` (true: marker system calls around
-the first sample's inference). It writes one JSON object a line: `loaded`, `progress`, `done` or `error`.
+is. Called as `python agent.py JOBS.json`, a list of jobs that are run in turn, each with these keys: `model`, `inputs`
+and `outputs` (paths; .npz with arrays `a0`, `a1`, ... whose first axis is the samples), `threads`, `delegate` (false:
+the runtime's own kernels, not XNNPACK's), `warmups`, `mark` (true: marker system calls around the first sample's
+inference). It writes one JSON object a line: `loaded`, `progress` and `done` for each job in turn, or `error`.
 """
 
 from __future__ import annotations
 
 import ctypes
+import functools
 import importlib
 import json
 import resource
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, Callable  # noqa: UP035 - Python 3.9's own
 
 import numpy as np
 
 # Descriptors that no process has: the counting plugin watches for close() of them, the kernel answers EBADF.
-MARK_START, MARK_STOP, MARK_WARM = -770001, -770002, -770003
+MARK_START, MARK_STOP, MARK_WARM, MARK_BASE, MARK_END = -770001, -770002, -770003, -770004, -770005
+AARCH64_CLOSE = 57  # marks are only asked for where the emulator runs this
+# The library that holds the kernels: of ai_edge_litert, of tflite_runtime.
+LIBRARIES = ("libpywrap_litert_common.so", "_pywrap_tensorflow_interpreter_wrapper")
 
 
 def say(event: str, **values: Any) -> None:
@@ -28,20 +33,35 @@ def say(event: str, **values: Any) -> None:
     print(json.dumps({"event": event, **values}), flush=True)
 
 
-def load_runtime() -> tuple[Any, str]:
-    """The interpreter class with the name and version of its package."""
+def marker() -> Callable[[int, int], None]:
+    """What tells the counting plugin where in the job the process is: (mark, value) -> a system call that fails."""
+    syscall = ctypes.CDLL(None, use_errno=True).syscall
+    syscall.argtypes = [ctypes.c_long, ctypes.c_long, ctypes.c_long]
+    # Not libc's close(): it need not hand on a second argument.
+    return functools.partial(syscall, AARCH64_CLOSE)
+
+
+def library_base() -> int:
+    """Where the library with the runtime's kernels lies in this process; 0 if it isn't found."""
+    lines = Path("/proc/self/maps").read_text(encoding="utf-8").splitlines()
+    return next((int(line.split("-")[0], 16) for line in lines if any(name in line for name in LIBRARIES)), 0)
+
+
+def load_runtime() -> tuple[Any, str, Any]:
+    """The interpreter class, the name and version of its package, and what keeps it from using XNNPACK."""
     for package, name in (("ai_edge_litert", "litert"), ("tflite_runtime", "tflite-runtime")):
         try:
-            interpreter = importlib.import_module(package + ".interpreter").Interpreter
+            module = importlib.import_module(package + ".interpreter")
         except ImportError:
             continue
-        return interpreter, name + " " + str(getattr(sys.modules[package], "__version__", "unknown"))
+        version = str(getattr(sys.modules[package], "__version__", "unknown"))
+        return module.Interpreter, name + " " + version, module.OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
     raise SystemExit("no runtime: neither ai_edge_litert nor tflite_runtime can be imported")
 
 
-def make_interpreter(interpreter_class: Any, path: str, threads: int) -> Any:
+def make_interpreter(interpreter_class: Any, path: str, threads: int, **options: Any) -> Any:
     """An allocated interpreter whose dynamic dimensions are all 1."""
-    interpreter = interpreter_class(model_path=path, num_threads=threads)
+    interpreter = interpreter_class(model_path=path, num_threads=threads, **options)
     for tensor in interpreter.get_input_details():
         signature = [int(size) for size in tensor["shape_signature"]]
         if -1 in signature:
@@ -77,23 +97,33 @@ def check(arrays: list[Any], details: list[dict[str, Any]]) -> str | None:
     return None
 
 
-def run(job: dict[str, Any]) -> int:
-    """Run the job; 0, or 2 after an `error` event. What the runtime raises is the model's fault."""
+def run(jobs: list[dict[str, Any]]) -> int:
+    """Run the jobs; 0, or 2 after an `error` event. What the runtime raises is the model's fault."""
+    to_mark = [job for job in jobs if job.get("mark")]
     try:
-        return run_model(job)
+        for job in jobs:
+            code = run_model(job, last_mark=bool(to_mark) and job is to_mark[-1])
+            if code:
+                return code
+        return 0
     except (ValueError, RuntimeError) as error:
         say("error", kind="model", text=str(error))
         return 2
 
 
-def run_model(job: dict[str, Any]) -> int:
-    """Load the model and feed it all samples."""
-    interpreter_class, runtime = load_runtime()
+def run_model(job: dict[str, Any], last_mark: bool) -> int:
+    """Load the model and feed it all samples; after the last mark nothing is counted any more."""
+    interpreter_class, runtime, own_kernels = load_runtime()
+    options = {} if job.get("delegate", True) else {"experimental_op_resolver_type": own_kernels}
+    base, mark = 0, marker()
+    if job.get("mark"):
+        base = library_base()
+        mark(MARK_BASE, base)
     began = time.perf_counter()
-    interpreter = make_interpreter(interpreter_class, job["model"], job["threads"])
+    interpreter = make_interpreter(interpreter_class, job["model"], job["threads"], **options)
     inputs, outputs = interpreter.get_input_details(), interpreter.get_output_details()
     described = [describe(tensor) for tensor in inputs]
-    say("loaded", runtime=runtime, inputs=described, load_ms=1e3 * (time.perf_counter() - began))
+    say("loaded", runtime=runtime, inputs=described, library_base=base, load_ms=1e3 * (time.perf_counter() - began))
     if not job.get("inputs"):
         return 0
     with np.load(job["inputs"], allow_pickle=False) as stored:
@@ -102,23 +132,24 @@ def run_model(job: dict[str, Any]) -> int:
     if wrong:
         say("error", kind="input", text=wrong)
         return 2
-    close = ctypes.CDLL(None, use_errno=True).close
     samples, results, raw_ms = len(arrays[0]), list[list[Any]](), list[float]()
     for sample in range(samples):
         for array, tensor in zip(arrays, inputs):  # noqa: B905
             interpreter.set_tensor(tensor["index"], array[sample].reshape(tensor["shape"]))
-        mark = bool(job.get("mark")) and sample == 0
+        counted = bool(job.get("mark")) and sample == 0
         if sample == 0:
-            if mark:
-                close(MARK_WARM)
+            if counted:
+                mark(MARK_WARM, 0)
             for _ in range(job.get("warmups", 1)):
                 interpreter.invoke()
         began = time.perf_counter()
-        if mark:
-            close(MARK_START)
+        if counted:
+            mark(MARK_START, 0)
         interpreter.invoke()
-        if mark:
-            close(MARK_STOP)
+        if counted:
+            mark(MARK_STOP, 0)
+            if last_mark:
+                mark(MARK_END, 0)
         raw_ms.append(1e3 * (time.perf_counter() - began))
         results.append([np.array(interpreter.get_tensor(tensor["index"])) for tensor in outputs])
         if sample % 50 == 49:

@@ -1,9 +1,9 @@
-"""The contract of a runner: prepare, run, fetch, close. Measuring knows nothing else of where a model runs."""
+"""The contract of a runner: prepare, run, close. Measuring knows nothing else of where a model runs."""
 
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, cast
@@ -31,12 +31,14 @@ class Job:
             elements as the input tensor with its dynamic dimensions set to 1, and already the tensor's type.
         threads: threads of the runtime.
         count: count the executed instructions of one inference, where the backend can.
+        delegate: use XNNPACK's kernels, as runtimes do by default; False: the runtime's own (ruy).
     """
 
     model: Path
     inputs: Arrays
     threads: int = 1
     count: bool = False
+    delegate: bool = True
 
     @property
     def samples(self) -> int:
@@ -70,11 +72,8 @@ class Runner(Protocol):
     def prepare(self) -> None:
         """Bring the place up: build or connect what is missing. Calling it again is cheap."""
 
-    def run(self, job: Job) -> None:
-        """Run the job to its end; its products stay at the place until `fetch`."""
-
-    def fetch(self) -> RunResult:
-        """The products of the last `run`, copied here."""
+    def run(self, jobs: Sequence[Job]) -> list[RunResult]:
+        """Run the jobs in turn, in one process, and bring back what each produced."""
 
     def close(self) -> None:
         """Give back what the runner holds (connections, scratch folders). Cached tools stay."""

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from armopt.core.device import BoardKind
-from armopt.core.errors import DeviceError, ModelError
+from armopt.core.errors import ModelError
 from armopt.core.records import Evidence, RunnerName
-from armopt.runners.agent_job import AGENT, follow, read_outputs, write_job
+from armopt.runners.agent_job import AGENT, follow, read_outputs, write_jobs
 from armopt.runners.base import Job, RunResult, Say
 
 
@@ -24,7 +25,6 @@ class LocalRunner:
     def __init__(self, say: Say) -> None:
         self._say = say
         self._folder = tempfile.TemporaryDirectory(prefix="armopt-local-")
-        self._told: dict[str, Any] = {}
 
     def prepare(self) -> None:
         """Nothing to bring up; a missing runtime shows in `run`."""
@@ -35,31 +35,28 @@ class LocalRunner:
         Raises:
             ModelError: the file is missing or no model that the runtime loads.
         """
-        _check_header(model)
-        job = Job(model, ())
-        inputs = self._follow(write_job(Path(self._folder.name), job, describe_only=True), job)["inputs"]
-        return list(inputs)
+        [told] = self._follow([Job(model, ())], describe_only=True)
+        return list(told["inputs"])
 
-    def run(self, job: Job) -> None:
-        """Run all samples of the job."""
-        _check_header(job.model)
-        self._told = self._follow(write_job(Path(self._folder.name), job), job)
-
-    def fetch(self) -> RunResult:
-        """Outputs and times of the last run."""
-        if not self._told:
-            raise DeviceError("this machine: nothing was run", "call run first")
-        outputs, steps = read_outputs(Path(self._folder.name), self._told)
-        environment = {"runtime": str(self._told["runtime"]), "numpy": str(self._told["numpy"])}
-        return RunResult(outputs, steps, None, tuple(self._told["raw_ms"]), environment)
+    def run(self, jobs: Sequence[Job]) -> list[RunResult]:
+        """Run all samples of the jobs."""
+        results = []
+        for index, told in enumerate(self._follow(jobs)):
+            outputs, steps = read_outputs(Path(self._folder.name), index, told)
+            environment = {"runtime": str(told["runtime"]), "numpy": str(told["numpy"])}
+            results.append(RunResult(outputs, steps, None, tuple(told["raw_ms"]), environment))
+        return results
 
     def close(self) -> None:
         """Remove the scratch folder."""
         self._folder.cleanup()
 
-    def _follow(self, job_path: Path, job: Job) -> dict[str, Any]:
-        command = [sys.executable, str(AGENT), str(job_path)]
-        return follow(command, job, where="this machine", say=self._say, env=os.environ)
+    def _follow(self, jobs: Sequence[Job], *, describe_only: bool = False) -> list[dict[str, Any]]:
+        for job in jobs:
+            _check_header(job.model)
+        path = write_jobs(Path(self._folder.name), jobs, describe_only=describe_only)
+        command = [sys.executable, str(AGENT), str(path)]
+        return follow(command, jobs, where="this machine", say=self._say, env=os.environ)
 
 
 def make_runner(device: BoardKind | None, *, say: Say, offline: bool) -> LocalRunner:

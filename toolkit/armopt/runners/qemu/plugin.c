@@ -1,9 +1,15 @@
-/* A QEMU TCG plugin that counts what one inference executes.
+/* A QEMU TCG plugin that counts what inferences execute, operator by operator.
  *
  * Between two marker system calls (close() of descriptors that can't exist) it counts how often each translation
- * block runs and, if cache sizes are given, simulates two levels of data cache (a third marker ahead of the warm-up
- * inference starts the simulation alone). At the second marker it writes one
- * file: a header of twelve 64-bit words, then per executed block {address, executions, instructions, words...}.
+ * block runs and, if cache sizes are given, simulates up to three levels of data cache (another marker ahead of the
+ * warm-up inference starts the simulation alone). A segment begins at the first marker and wherever the runtime starts
+ * an operator: at the addresses given as `op=`, and at each indirect call inside the range given as `calls=`. Both are
+ * offsets into the runtime's library; a marker tells where that lies. The second marker writes one file, FILE.0 for the
+ * first pair of markers, FILE.1 for the next; numbers are 64-bit words:
+ *   "ARMCNT2", levels, blocks, segments;
+ *   per block: address, instructions, then their words (32 bits each);
+ *   per segment: offset of the operator's start (0: the first marker), bytes loaded, bytes stored,
+ *     per level {lines missed, lines written back}, pairs, then {block, executions} each.
  *
  * The parts of QEMU's plugin interface that it uses are declared here, because distributions ship no header for it.
  * ARMOPT_PLUGIN_API: 1 for QEMU before 9.0 (inline addition to a plain word), 3 for newer ones, whose inline call
@@ -52,26 +58,66 @@ size_t qemu_plugin_insn_data(const struct qemu_plugin_insn *insn, void *to, size
 
 EXPORT int qemu_plugin_version = ARMOPT_PLUGIN_API;
 
-enum { AARCH64_CLOSE = 57, START = -770001, STOP = -770002, WARM = -770003, LINE_SHIFT = 6, MAX_INSNS = 512, SLOTS = 1 << 18 };
+enum {
+    AARCH64_CLOSE = 57,
+    START = -770001,
+    STOP = -770002,
+    WARM = -770003,
+    BASE = -770004, /* second argument: where the runtime's library lies */
+    END = -770005,  /* nothing will be counted any more */
+    LINE_SHIFT = 6,
+    MAX_INSNS = 512,
+    MAX_LEVELS = 3,
+    MAX_STARTS = 16,
+    SLOTS = 1 << 18
+};
+static const uint32_t BLR = 0xD63F0000, BLR_MASK = 0xFFFFFC1F;
 
 typedef struct Block {
     uint64_t address, executions, before;
-    uint32_t length;
+    uint32_t index, length; /* index: in the file, 1 + position; 0 until it is written */
     uint32_t words[];
 } Block;
 
 typedef struct Cache {
-    uint64_t sets, misses, writebacks;
+    uint64_t sets, mask, misses, writebacks; /* mask: sets - 1 where sets is a power of two, else 0 */
     unsigned ways;
-    uint64_t *line;   /* sets x ways, most recently used first */
+    uint64_t *line; /* sets x ways, most recently used first */
     uint8_t *dirty;
 } Cache;
 
-static Block *slots[SLOTS];
-static uint64_t blocks, loaded, stored;
-static Cache caches[2];
-static int levels, simulating, counting;
+typedef struct Words { /* a file's part in the making */
+    uint64_t *at;
+    size_t length, room;
+} Words;
+
+static Block *slots[SLOTS], *order[SLOTS];
+static uint32_t blocks;
+static uint64_t loaded, stored;
+static Cache caches[MAX_LEVELS];
+static int levels, simulating, counting, files;
+static uint64_t base, starts[MAX_STARTS], calls_from, calls_to, segment_start;
+static int start_count;
+static Words block_words, segment_words;
+static uint64_t written_blocks, written_segments;
 static char out_path[4096];
+
+static void fail(const char *what)
+{
+    perror(what);
+    exit(70);
+}
+
+static void put(Words *w, uint64_t value)
+{
+    if (w->length == w->room) {
+        w->room = w->room ? 2 * w->room : 1 << 16;
+        w->at = realloc(w->at, w->room * sizeof *w->at);
+        if (!w->at)
+            fail("armopt plugin");
+    }
+    w->at[w->length++] = value;
+}
 
 static Block *find_block(uint64_t address, const uint32_t *words, uint32_t length)
 {
@@ -82,15 +128,23 @@ static Block *find_block(uint64_t address, const uint32_t *words, uint32_t lengt
         if (b->address == address && b->length == length && !memcmp(b->words, words, 4 * length))
             return b;
     }
-    if (++blocks >= SLOTS - 1) {
+    if (blocks >= SLOTS - 1) {
         fprintf(stderr, "armopt plugin: more than %d blocks\n", SLOTS);
         exit(70);
     }
     Block *b = calloc(1, sizeof(Block) + 4 * length);
+    if (!b)
+        fail("armopt plugin");
     b->address = address;
     b->length = length;
     memcpy(b->words, words, 4 * length);
+    order[blocks++] = b;
     return slots[slot] = b;
+}
+
+static uint64_t set_of(const Cache *c, uint64_t line)
+{
+    return c->mask ? line & c->mask : line % c->sets;
 }
 
 static void touch(int level, uint64_t line, bool store)
@@ -98,8 +152,9 @@ static void touch(int level, uint64_t line, bool store)
     if (level >= levels)
         return;
     Cache *c = &caches[level];
-    uint64_t *set = c->line + (line % c->sets) * c->ways;
-    uint8_t *dirty = c->dirty + (line % c->sets) * c->ways;
+    uint64_t first = set_of(c, line) * c->ways;
+    uint64_t *set = c->line + first;
+    uint8_t *dirty = c->dirty + first;
     unsigned way = 0;
     while (way < c->ways && set[way] != line)
         way++;
@@ -113,10 +168,23 @@ static void touch(int level, uint64_t line, bool store)
         }
         touch(level + 1, line, false);
     }
-    memmove(set + 1, set, way * sizeof *set);
-    memmove(dirty + 1, dirty, way);
+    for (unsigned i = way; i > 0; i--) {
+        set[i] = set[i - 1];
+        dirty[i] = dirty[i - 1];
+    }
     set[0] = line;
     dirty[0] = was_dirty || store;
+}
+
+static void touch_first(uint64_t line, bool store)
+{
+    /* Most accesses find the line that their set was last asked for. */
+    Cache *c = &caches[0];
+    uint64_t first = set_of(c, line) * c->ways;
+    if (c->line[first] == line)
+        c->dirty[first] |= store;
+    else
+        touch(0, line, store);
 }
 
 static void on_memory(unsigned int vcpu, qemu_plugin_meminfo_t info, uint64_t address, void *data)
@@ -125,17 +193,74 @@ static void on_memory(unsigned int vcpu, qemu_plugin_meminfo_t info, uint64_t ad
         return;
     bool store = qemu_plugin_mem_is_store(info);
     uint64_t size = 1u << qemu_plugin_mem_size_shift(info);
-    if (counting)
-        *(store ? &stored : &loaded) += size;
+    *(store ? &stored : &loaded) += size;
     uint64_t first = address >> LINE_SHIFT, last = (address + size - 1) >> LINE_SHIFT;
-    touch(0, first, store);
+    touch_first(first, store);
     if (last != first)
-        touch(0, last, store);
+        touch_first(last, store);
+}
+
+static void write_block(Block *b)
+{
+    b->index = ++written_blocks;
+    put(&block_words, b->address);
+    put(&block_words, b->length);
+    for (uint32_t i = 0; i < b->length; i += 2)
+        put(&block_words, b->words[i] | (i + 1 < b->length ? (uint64_t)b->words[i + 1] << 32 : 0));
+}
+
+/* What ran since the last call becomes a segment; the next one begins. */
+static void end_segment(uint64_t next_start)
+{
+    put(&segment_words, segment_start);
+    put(&segment_words, loaded);
+    put(&segment_words, stored);
+    for (int i = 0; i < levels; i++) {
+        put(&segment_words, caches[i].misses);
+        put(&segment_words, caches[i].writebacks);
+        caches[i].misses = caches[i].writebacks = 0;
+    }
+    size_t pairs_at = segment_words.length;
+    put(&segment_words, 0);
+    uint64_t pairs = 0;
+    for (uint32_t i = 0; i < blocks; i++) {
+        Block *b = order[i];
+        uint64_t executions = b->executions - b->before;
+        if (!executions)
+            continue;
+        b->before = b->executions;
+        if (!b->index)
+            write_block(b);
+        put(&segment_words, b->index - 1);
+        put(&segment_words, executions);
+        pairs++;
+    }
+    segment_words.at[pairs_at] = pairs;
+    written_segments++;
+    loaded = stored = 0;
+    segment_start = next_start;
+}
+
+static void on_operator(unsigned int vcpu, void *offset)
+{
+    if (counting)
+        end_segment((uint64_t)offset);
 }
 
 static void on_execute(unsigned int vcpu, void *data)
 {
     ((Block *)data)->executions++;
+}
+
+static bool starts_operator(uint64_t address, const uint32_t *words, uint32_t length)
+{
+    if (!base || address < base)
+        return false;
+    uint64_t offset = address - base;
+    for (int i = 0; i < start_count; i++)
+        if (offset == starts[i])
+            return true;
+    return offset >= calls_from && offset < calls_to && (words[length - 1] & BLR_MASK) == BLR;
 }
 
 static void on_translate(qemu_plugin_id_t id, struct qemu_plugin_tb *tb)
@@ -154,7 +279,10 @@ static void on_translate(qemu_plugin_id_t id, struct qemu_plugin_tb *tb)
         if (levels && memory)
             qemu_plugin_register_vcpu_mem_cb(insn, on_memory, CB_NO_REGS, MEM_RW, NULL);
     }
-    Block *block = find_block(qemu_plugin_tb_vaddr(tb), words, length);
+    uint64_t address = qemu_plugin_tb_vaddr(tb);
+    Block *block = find_block(address, words, length);
+    if (starts_operator(address, words, length))
+        qemu_plugin_register_vcpu_tb_exec_cb(tb, on_operator, CB_NO_REGS, (void *)(address - base));
 #if ARMOPT_PLUGIN_API == 1
     qemu_plugin_register_vcpu_tb_exec_inline(tb, INLINE_ADD_U64, &block->executions, 1);
     (void)on_execute;
@@ -165,10 +293,12 @@ static void on_translate(qemu_plugin_id_t id, struct qemu_plugin_tb *tb)
 
 static void start(void)
 {
-    for (int i = 0; i < SLOTS; i++)
-        if (slots[i])
-            slots[i]->before = slots[i]->executions;
-    loaded = stored = 0;
+    for (uint32_t i = 0; i < blocks; i++) {
+        order[i]->before = order[i]->executions;
+        order[i]->index = 0;
+    }
+    loaded = stored = segment_start = written_blocks = written_segments = 0;
+    block_words.length = segment_words.length = 0;
     for (int i = 0; i < levels; i++)
         caches[i].misses = caches[i].writebacks = 0;
     simulating = counting = 1;
@@ -176,30 +306,19 @@ static void start(void)
 
 static void stop(void)
 {
+    end_segment(0);
     simulating = counting = 0;
-    FILE *f = fopen(out_path, "wb");
-    if (!f) {
-        perror(out_path);
-        exit(70);
-    }
-    uint64_t header[12] = {0x31544e434d5241ull /* "ARMCNT1" */, loaded, stored, levels};
-    for (int i = 0; i < levels; i++) {
-        header[4 + 2 * i] = caches[i].misses;
-        header[5 + 2 * i] = caches[i].writebacks;
-    }
+    char path[sizeof out_path + 16];
+    snprintf(path, sizeof path, "%s.%d", out_path, files++);
+    FILE *f = fopen(path, "wb");
+    if (!f)
+        fail(path);
+    uint64_t header[4] = {0x32544e434d5241ull /* "ARMCNT2" */, levels, written_blocks, written_segments};
     fwrite(header, sizeof header, 1, f);
-    for (int i = 0; i < SLOTS; i++) {
-        Block *b = slots[i];
-        if (!b || b->executions == b->before)
-            continue;
-        uint64_t head[3] = {b->address, b->executions - b->before, b->length};
-        fwrite(head, sizeof head, 1, f);
-        fwrite(b->words, 4, b->length, f);
-    }
-    if (fclose(f)) {
-        perror(out_path);
-        exit(70);
-    }
+    fwrite(block_words.at, sizeof *block_words.at, block_words.length, f);
+    fwrite(segment_words.at, sizeof *segment_words.at, segment_words.length, f);
+    if (fclose(f))
+        fail(path);
 }
 
 static void on_reset(qemu_plugin_id_t id)
@@ -212,14 +331,12 @@ static void on_syscall(qemu_plugin_id_t id, unsigned int vcpu, int64_t number, u
 {
     if (number != AARCH64_CLOSE)
         return;
-    int descriptor = (int)a1; /* the register holds 32 bits of it: compare as int */
-    if (descriptor == WARM)
-        simulating = 1; /* fills the caches, so that the counted inference finds them as in a steady state */
-    else if (descriptor == START)
-        start();
-    else if (descriptor == STOP) {
-        stop();
-        qemu_plugin_reset(id, on_reset); /* the samples that follow run without callbacks */
+    switch ((int)a1) { /* the register holds 32 bits of it: compare as int */
+    case BASE: base = a2; break;
+    case WARM: simulating = 1; break; /* fills the caches, so that the counted inference finds them in a steady state */
+    case START: start(); break;
+    case STOP: stop(); break;
+    case END: qemu_plugin_reset(id, on_reset); break; /* the samples that follow run without callbacks */
     }
 }
 
@@ -227,9 +344,10 @@ static int add_cache(const char *text)
 {
     Cache *c = &caches[levels];
     unsigned kib;
-    if (levels == 2 || sscanf(text, "%u:%u", &kib, &c->ways) != 2 || !kib || !c->ways)
+    if (levels == MAX_LEVELS || sscanf(text, "%u:%u", &kib, &c->ways) != 2 || !kib || !c->ways)
         return -1;
     c->sets = ((uint64_t)kib * 1024 >> LINE_SHIFT) / c->ways;
+    c->mask = c->sets & (c->sets - 1) ? 0 : c->sets - 1;
     c->line = malloc(c->sets * c->ways * sizeof *c->line);
     c->dirty = calloc(c->sets * c->ways, 1);
     memset(c->line, 0xff, c->sets * c->ways * sizeof *c->line);
@@ -237,16 +355,42 @@ static int add_cache(const char *text)
     return 0;
 }
 
-/* Arguments: out=FILE, and cache=KIB:WAYS once per level, the first level first. */
+static int add_start(const char *text)
+{
+    unsigned long long offset;
+    if (start_count == MAX_STARTS || sscanf(text, "%llx", &offset) != 1)
+        return -1;
+    starts[start_count++] = offset;
+    return 0;
+}
+
+static int set_calls(const char *text)
+{
+    unsigned long long from, to;
+    if (sscanf(text, "%llx:%llx", &from, &to) != 2)
+        return -1;
+    calls_from = from;
+    calls_to = to;
+    return 0;
+}
+
+/* Arguments: out=FILE; cache=KIB:WAYS once per level, the first level first; op=HEX, any number; calls=HEX:HEX. */
 EXPORT int qemu_plugin_install(qemu_plugin_id_t id, const struct qemu_info *info, int argc, char **argv)
 {
-    for (int i = 0; i < argc; i++) {
+    int wrong = 0;
+    for (int i = 0; i < argc && !wrong; i++) {
         if (!strncmp(argv[i], "out=", 4) && strlen(argv[i]) < sizeof out_path)
             strcpy(out_path, argv[i] + 4);
-        else if (strncmp(argv[i], "cache=", 6) || add_cache(argv[i] + 6))
-            return -1;
+        else if (!strncmp(argv[i], "cache=", 6))
+            wrong = add_cache(argv[i] + 6);
+        else if (!strncmp(argv[i], "op=", 3))
+            wrong = add_start(argv[i] + 3);
+        else if (!strncmp(argv[i], "calls=", 6))
+            wrong = set_calls(argv[i] + 6);
+        else
+            wrong = -1;
     }
     qemu_plugin_register_vcpu_tb_trans_cb(id, on_translate);
     qemu_plugin_register_vcpu_syscall_cb(id, on_syscall);
-    return out_path[0] ? 0 : -1;
+    return out_path[0] ? wrong : -1;
 }

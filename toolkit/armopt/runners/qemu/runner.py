@@ -6,17 +6,25 @@ The time that emulation takes says nothing of the board and is not reported.
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from armopt.core.device import BoardKind
-from armopt.core.errors import DeviceError, UsageError
+from armopt.core.errors import UsageError
 from armopt.core.records import Evidence, RunnerName
-from armopt.runners.agent_job import AGENT, follow, read_outputs, write_job
+from armopt.runners.agent_job import AGENT, follow, read_outputs, write_jobs
 from armopt.runners.base import Job, RunResult, Say
-from armopt.runners.qemu.counts import read_counts
+from armopt.runners.qemu.counts import Loaded, read_counts
 from armopt.runners.qemu.plugin import ensure_plugin, qemu_version
+from armopt.runners.qemu.symbols import Symbols
 from armopt.runners.qemu.sysroot import SITE, ensure_board_root, package_versions
+
+RUNTIME_LIBRARY = "ai_edge_litert/libpywrap_litert_common.so"
+# Where operators start: XNNPACK's loop calls the first for each; the second calls each operator by its pointer.
+DELEGATE_OPERATOR = "xnn_run_operator_with_index"
+INTERPRETER_LOOP = "_ZN6tflite8Subgraph10InvokeImplEv"
+L3_WAYS = 16
 
 
 class QemuRunner:
@@ -32,8 +40,6 @@ class QemuRunner:
         self._folder = tempfile.TemporaryDirectory(prefix="armopt-qemu-")
         self._root: Path | None = None
         self._plugin: Path | None = None
-        self._told: dict[str, Any] = {}
-        self._counted = False
 
     def prepare(self) -> None:
         """Build what the cache lacks: the system, the board's view of it, the plugin.
@@ -45,32 +51,36 @@ class QemuRunner:
             self._plugin = ensure_plugin(say=self._say)
             self._root = ensure_board_root(self._device, say=self._say, offline=self._offline)
 
-    def run(self, job: Job) -> None:
-        """Run all samples in one emulated process; with `job.count`, count the first sample's second inference."""
+    def run(self, jobs: Sequence[Job]) -> list[RunResult]:
+        """Run all jobs in one emulated process; of one with `count`, its first sample's second inference is counted."""
         self.prepare()
         assert self._root is not None
+        library = Symbols(self._root / SITE / RUNTIME_LIBRARY)
         folder = Path(self._folder.name)
         command = ["qemu-aarch64", "-cpu", self._device.core.emulator.cpu, "-L", str(self._root)]
-        if job.count:
-            command += ["-plugin", self._plugin_argument(folder)]
+        if any(job.count for job in jobs):
+            command += ["-plugin", self._plugin_argument(folder, library)]
         # A fixed, small environment: what a program inherits moves its stack, and the counts with it.
         env = {"PATH": "/usr/bin:/bin", "PYTHONPATH": f"/{SITE}", "PYTHONHASHSEED": "0", "PYTHONDONTWRITEBYTECODE": "1"}
         env["OPENBLAS_NUM_THREADS"] = "1"  # numpy's threads would only cost start-up time
-        command += [str(self._root / "usr/bin/python3.11"), "-s", str(AGENT), str(write_job(folder, job))]
-        self._told = follow(command, job, where=f"emulated {self._device.name}", say=self._say, env=env)
-        self._counted = job.count
+        command += [str(self._root / "usr/bin/python3.11"), "-s", str(AGENT), str(write_jobs(folder, jobs))]
+        told = follow(command, jobs, where=f"emulated {self._device.name}", say=self._say, env=env)
+        return [self._result(jobs, index, told[index], library) for index in range(len(jobs))]
 
-    def fetch(self) -> RunResult:
-        """Outputs and counts of the last run."""
-        if not self._told or self._root is None:
-            raise DeviceError(f"emulated {self._device.name}: nothing was run", "call run first")
-        folder = Path(self._folder.name)
-        outputs, steps = read_outputs(folder, self._told)
-        counts = read_counts(folder / "counts.bin") if self._counted else None
+    def _result(self, jobs: Sequence[Job], index: int, told: dict[str, Any], library: Symbols) -> RunResult:
+        assert self._root is not None
+        folder, job = Path(self._folder.name), jobs[index]
+        outputs, steps = read_outputs(folder, index, told)
+        counts = None
+        if job.count:
+            delegate_start, _ = library.find(DELEGATE_OPERATOR) or (0, 0)
+            loaded = Loaded(library, int(told["library_base"]), delegate_start)
+            counts = read_counts(folder / f"counts.{sum(other.count for other in jobs[:index])}", loaded)
         packages = package_versions(self._root)
         environment = {
-            "runtime": str(self._told["runtime"]),
-            "numpy": str(self._told["numpy"]),
+            "runtime": str(told["runtime"]),
+            "numpy": str(told["numpy"]),
+            "kernels": "xnnpack" if job.delegate else "builtin",
             "emulator": "qemu-aarch64 {}.{}".format(*qemu_version()),
             "emulated_cpu": self._device.core.emulator.cpu + ("" if self._device.core.emulator.exact else " (nearest)"),
             "libc6": packages.get("libc6", "unknown"),
@@ -81,13 +91,17 @@ class QemuRunner:
         """Remove the scratch folder; the cache stays."""
         self._folder.cleanup()
 
-    def _plugin_argument(self, folder: Path) -> str:
+    def _plugin_argument(self, folder: Path, library: Symbols) -> str:
         caches = self._device.caches
-        # Two levels: the first and the last before memory. What lies between changes latency, not memory traffic.
-        last = (caches.l3_kib, 16) if caches.l3_kib else (caches.l2_kib, caches.l2_ways)
-        levels = [(caches.l1d_kib, caches.l1d_ways), last]
-        simulated = [f"cache={kib}:{ways}" for kib, ways in levels]
-        return ",".join([str(self._plugin), f"out={folder / 'counts.bin'}", *simulated])
+        levels = [(caches.l1d_kib, caches.l1d_ways), (caches.l2_kib, caches.l2_ways)]
+        if caches.l3_kib:
+            levels.append((caches.l3_kib, L3_WAYS))
+        arguments = [f"cache={kib}:{ways}" for kib, ways in levels]
+        if delegate := library.find(DELEGATE_OPERATOR):
+            arguments.append(f"op={delegate[0]:x}")
+        if interpreter := library.find(INTERPRETER_LOOP):
+            arguments.append(f"calls={interpreter[0]:x}:{sum(interpreter):x}")
+        return ",".join([str(self._plugin), f"out={folder / 'counts'}", *arguments])
 
 
 def make_runner(device: BoardKind | None, *, say: Say, offline: bool) -> QemuRunner:
