@@ -17,9 +17,11 @@ from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
 
-from tflite_graphs import Activation, Dtype, Graph, Tensor
+from tflite_graphs import Activation, Graph, Tensor
+from tflite_parts import Dtype
 
-# dtype of a published row -> of the file. EfficientNet-lite's 'int8/uint8' are int8 kernels with a scale per channel.
+# dtype of a published row -> of the file. EfficientNet-lite's 'int8/uint8' means int8 kernels with a scale per channel;
+# that its hosted files turn uint8 pictures into int8 first, and probabilities back, is left out here.
 DTYPE_OF_ROW: dict[str, Dtype] = {
     "fp32": "fp32",
     "int8": "int8",
@@ -46,8 +48,14 @@ def _rounded(filters: float) -> int:
 
 
 def _classified(graph: Graph, x: Tensor) -> Tensor:
-    """The end of the MobileNets: a convolution for the classes on the averaged picture."""
-    return graph.softmax(graph.flatten(graph.convolution(x, _CLASSES)))
+    """The end of the MobileNets from average pooling on, by a convolution for the classes.
+
+    Only here do the hosted files differ from what today's converter makes of Keras' MobileNets: for AVERAGE_POOL_2D it
+    has MEAN (which XNNPACK takes in 8 bits too, and AVERAGE_POOL_2D only in fp32); for v2's CONV_2D and RESHAPE it has
+    FULLY_CONNECTED; before v1's RESHAPE it has SHAPE, STRIDED_SLICE and PACK, as Keras leaves the batch open. Keras'
+    explicit padding becomes SAME. All before is the same in operators, versions, options and shapes.
+    """
+    return graph.softmax(graph.flatten(graph.convolution(graph.average(x), _CLASSES)))
 
 
 def _mobilenet_v1(graph: Graph, x: Tensor, width: float) -> Tensor:
@@ -57,7 +65,7 @@ def _mobilenet_v1(graph: Graph, x: Tensor, width: float) -> Tensor:
     for filters, stride in blocks:
         x = graph.depthwise(x, 3, stride, "relu6")
         x = graph.convolution(x, int(filters * width), activation="relu6")
-    return _classified(graph, graph.average(x))
+    return _classified(graph, x)
 
 
 def _inverted(graph: Graph, x: Tensor, expanded: int, kernel: int, stride: int, filters: int) -> Tensor:
@@ -79,7 +87,7 @@ def _mobilenet_v2(graph: Graph, x: Tensor, width: float) -> Tensor:
             step = stride if index == 0 else 1
             x = _inverted(graph, x, expansion * x.shape[3], 3, step, _rounded(filters * width))
     x = graph.convolution(x, _rounded(1280 * max(width, 1.0)), activation="relu6")
-    return _classified(graph, graph.average(x))
+    return _classified(graph, x)
 
 
 # (width, depth, size) of lite0 to lite4, then (repeats, kernel, stride, expansion, filters) of each stage:
@@ -172,7 +180,7 @@ def _mobilenet_v3(
         x = graph.add(x, source) if source.shape == x.shape else x
     x = _activated(graph, x, not minimalistic, 6 * x.shape[3])
     x = _activated(graph, graph.average(x), not minimalistic, last)
-    return _classified(graph, x)
+    return graph.softmax(graph.flatten(graph.convolution(x, _CLASSES)))
 
 
 def _resnet50(graph: Graph, x: Tensor) -> Tensor:
@@ -216,7 +224,8 @@ def _all_models() -> dict[str, Model]:
 MODELS: dict[str, Model] = _all_models()
 
 
-def _built(name: str, dtype: Dtype) -> tuple[Graph, Tensor]:
+def build(name: str, dtype: Dtype) -> tuple[Graph, Tensor]:
+    """The model as a graph, and its output."""
     model = MODELS[name]
     graph = Graph(dtype, (1, model.size, model.size, 3))
     return graph, model.body(graph, graph.input)
@@ -224,11 +233,15 @@ def _built(name: str, dtype: Dtype) -> tuple[Graph, Tensor]:
 
 @cache
 def _graph(name: str) -> Graph:
-    return _built(name, "fp32")[0]  # the operators are the same in all types
+    return build(name, "fp32")[0]  # the operators are the same in all types
 
 
 def macs(name: str) -> int:
-    """Multiply-accumulates of one inference."""
+    """Multiply-accumulates of one inference.
+
+    For EfficientNet-lite some 5% less than is published (lite0: 385 M for 407 M, lite4: 2.55 G for 2.64 G). The
+    difference is three per element of an activation in all five, so it seems that normalization counts there.
+    """
     return _graph(name).macs
 
 
@@ -253,7 +266,7 @@ def write(name: str, dtype: str, path: Path) -> None:
     Raises:
         KeyError: no such model or dtype.
     """
-    graph, output = _built(name, DTYPE_OF_ROW[dtype])
+    graph, output = build(name, DTYPE_OF_ROW[dtype])
     path.parent.mkdir(parents=True, exist_ok=True)
     fresh = path.with_suffix(".part")
     fresh.write_bytes(graph.content(output))

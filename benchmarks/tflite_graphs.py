@@ -12,17 +12,12 @@ import math
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
-import flatbuffers
 import numpy as np
-import numpy.typing as npt
 from ai_edge_litert import schema_py_generated as schema
+from tflite_parts import Array, Declared, Dtype, pack
 
-Array = npt.NDArray[Any]
-# 'int8' has a scale per channel, as converters give it since TensorFlow 2.0; 'uint8 per-tensor' is from before.
-Dtype = Literal["fp32", "int8", "uint8 per-tensor"]
-DTYPES: tuple[Dtype, ...] = get_args(Dtype)
 Activation = Literal["none", "relu", "relu6"]
 
 _OP = schema.BuiltinOperator
@@ -34,23 +29,10 @@ _FUSED = {
     "relu6": schema.ActivationFunctionType.RELU6,
 }
 _NAMES = {value: name for name, value in vars(_OP).items() if isinstance(value, int)}
-# Versions of the operators in int8: tensorflow/compiler/mlir/lite/tools/versioning/op_version.cc. In fp32 and uint8 all
-# of them are version 1.
-_INT8_VERSIONS = {
-    _OP.CONV_2D: 3,
-    _OP.DEPTHWISE_CONV_2D: 3,
-    _OP.FULLY_CONNECTED: 4,
-    _OP.ADD: 2,
-    _OP.MUL: 2,
-    _OP.AVERAGE_POOL_2D: 2,
-    _OP.MAX_POOL_2D: 2,
-    _OP.SOFTMAX: 2,
-}
 _LOWEST = {"int8": -128, "uint8 per-tensor": 0}
 _LARGEST_WEIGHT = 127  # codes of weights reach this far to both sides of their zero point
 _WEIGHT_ZERO = {"int8": 0, "uint8 per-tensor": 128}
 _SUM_RMS = 2.0  # of each convolution's outputs before its activation; ReLU6 then cuts the upper 0.1% of them
-_BUFFER_ALIGNMENT = 16  # `force_align: 16` in the schema, which the generated packer does not know
 
 
 @dataclass(frozen=True)
@@ -89,18 +71,6 @@ class Tensor:
     values: Values
 
 
-@dataclass(frozen=True)
-class _Declared:
-    """A tensor as the file will have it. `content` makes a constant's numbers; None for activations."""
-
-    shape: tuple[int, ...]
-    type: int
-    scales: Array | None = None
-    zero_point: int = 0
-    axis: int = 0
-    content: Callable[[np.random.Generator], Array] | None = None
-
-
 class Graph:
     """A network of one input and one output that grows by one operator per call; nothing is allocated before `content`.
 
@@ -121,7 +91,7 @@ class Graph:
         self.macs = 0
         self.activations = 0
         self.sequence: list[str] = []
-        self._tensors: list[_Declared] = []
+        self._tensors: list[Declared] = []
         self._operators: list[Any] = []
         self._codes: dict[int, int] = {}
         self._scatter = np.random.default_rng(1)
@@ -203,12 +173,13 @@ class Graph:
         options = schema.Pool2DOptionsT(
             padding=schema.Padding.SAME, strideW=stride, strideH=stride, filterHeight=kernel, filterWidth=kernel
         )
-        return self._add_operator(_OP.MAX_POOL_2D, [x.index], _strided(x, stride, x.shape[3]), x.values, options)
+        values = Values(x.values.low, x.values.high, 2 * x.values.rms)  # as the largest of 9 values after a ReLU has
+        return self._add_operator(_OP.MAX_POOL_2D, [x.index], _strided(x, stride, x.shape[3]), values, options)
 
     def flatten(self, x: Tensor) -> Tensor:
         """(1, features)."""
         shape = (1, math.prod(x.shape))
-        target = self._declare(_Declared((2,), _TYPES.INT32, content=lambda _: np.array(shape, np.int32)))
+        target = self._declare(Declared((2,), _TYPES.INT32, content=lambda _: np.array(shape, np.int32)))
         options = schema.ReshapeOptionsT(newShape=np.array(shape, np.int32))
         return self._add_operator(_OP.RESHAPE, [x.index, target], shape, x.values, options)
 
@@ -219,26 +190,7 @@ class Graph:
 
     def content(self, output: Tensor) -> bytes:
         """The .tflite whose output is `output`; the same weights each time."""
-        random = np.random.default_rng(1)
-        buffers, tensors = [schema.BufferT()], []
-        for number, declared in enumerate(self._tensors):
-            buffer = 0  # by convention empty: an activation
-            if declared.content is not None:
-                buffer = len(buffers)
-                buffers.append(schema.BufferT(data=declared.content(random).reshape(-1).view(np.uint8)))
-            tensors.append(_tensor(declared, f"tensor_{number}", buffer))
-        subgraph = schema.SubGraphT(
-            tensors=tensors,
-            inputs=np.array([self.input.index], np.int32),
-            outputs=np.array([output.index], np.int32),
-            operators=self._operators,
-            name="main",
-        )
-        codes = [_operator_code(code, self.dtype) for code in self._codes]
-        model = schema.ModelT(version=3, operatorCodes=codes, subgraphs=[subgraph], buffers=buffers)
-        builder = _AlignedBuilder(1 << 20)
-        builder.Finish(model.Pack(builder), b"TFL3")
-        return bytes(builder.Output())
+        return pack(self._tensors, self._operators, list(self._codes), (self.input.index, output.index), self.dtype)
 
     def _add_operator(
         self, code: int, inputs: list[int], shape: tuple[int, ...], values: Values, options: Any
@@ -257,7 +209,7 @@ class Graph:
         self.activations += math.prod(shape)
         return output
 
-    def _declare(self, declared: _Declared) -> int:
+    def _declare(self, declared: Declared) -> int:
         self._tensors.append(declared)
         return len(self._tensors) - 1
 
@@ -265,10 +217,10 @@ class Graph:
         self, shape: tuple[int, ...], values: Values, content: Callable[[np.random.Generator], Array] | None = None
     ) -> Tensor:
         if self.dtype == "fp32":
-            declared = _Declared(shape, _TYPES.FLOAT32, content=content)
+            declared = Declared(shape, _TYPES.FLOAT32, content=content)
         else:
             scales, zero = np.array([values.scale], np.float32), values.zero_point(self.dtype)
-            declared = _Declared(shape, self._codes_type, scales, zero, content=content)
+            declared = Declared(shape, self._codes_type, scales, zero, content=content)
         return Tensor(self._declare(declared), shape, values)
 
     @property
@@ -301,11 +253,11 @@ class Graph:
             return random.uniform(-0.5, 0.5, channels).astype(np.float32)
 
         if self.dtype == "fp32":
-            kernel = _Declared(shape, _TYPES.FLOAT32, content=lambda random: codes(random) * scales)
-            bias = _Declared((channels,), _TYPES.FLOAT32, content=biases)
+            kernel = Declared(shape, _TYPES.FLOAT32, content=lambda random: codes(random) * scales)
+            bias = Declared((channels,), _TYPES.FLOAT32, content=biases)
         else:
             zero, steps = _WEIGHT_ZERO[self.dtype], scales * np.float32(x.values.scale)
-            kernel = _Declared(
+            kernel = Declared(
                 shape,
                 self._codes_type,
                 scales,
@@ -313,7 +265,7 @@ class Graph:
                 axis,
                 lambda random: (codes(random).astype(np.int16) + zero).astype(self._numbers),
             )
-            bias = _Declared(
+            bias = Declared(
                 (channels,),
                 _TYPES.INT32,
                 steps,
@@ -322,28 +274,6 @@ class Graph:
         return self._declare(kernel), self._declare(bias)
 
 
-class _AlignedBuilder(flatbuffers.Builder):
-    def CreateNumpyVector(self, x: Array) -> int:
-        """As in the base class, at an alignment that suits a buffer."""
-        self.Prep(_BUFFER_ALIGNMENT, x.nbytes)
-        return int(super().CreateNumpyVector(x))
-
-
 def _strided(x: Tensor, stride: int, channels: int) -> tuple[int, ...]:
     """Shape after a window that is padded to SAME."""
     return (1, math.ceil(x.shape[1] / stride), math.ceil(x.shape[2] / stride), channels)
-
-
-def _tensor(declared: _Declared, name: str, buffer: int) -> Any:
-    tensor = schema.TensorT(shape=np.array(declared.shape, np.int32), type=declared.type, buffer=buffer, name=name)
-    if declared.scales is not None:
-        zeros = np.full(declared.scales.size, declared.zero_point, np.int64)
-        tensor.quantization = schema.QuantizationParametersT(
-            scale=declared.scales, zeroPoint=zeros, quantizedDimension=declared.axis
-        )
-    return tensor
-
-
-def _operator_code(code: int, dtype: Dtype) -> Any:
-    version = _INT8_VERSIONS.get(code, 1) if dtype == "int8" else 1
-    return schema.OperatorCodeT(builtinCode=code, deprecatedBuiltinCode=min(code, 127), version=version)
