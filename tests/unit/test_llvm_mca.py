@@ -82,6 +82,13 @@ def test_predicated_instructions_are_read_whole(mca: LlvmMca) -> None:
     assert not np.isnan(mca.block_cycles([block(ld1w)], "neoverse-v1")).any()
 
 
+def test_a_load_does_not_hold_up_the_pointer_that_it_moves(mca: LlvmMca) -> None:
+    ldr_q_post, ldr_d_post, ldr_x_post = 0x3CC10420, 0xFC408420, 0xF8408420
+    for word in (ldr_q_post, ldr_d_post, ldr_x_post):
+        # four loads through one pointer, at one load a cycle
+        assert mca.block_cycles([block(*[word] * 4)], "cortex-a72")[0] == pytest.approx(4, abs=0.1)
+
+
 def test_a_block_costs_the_same_alone_and_among_others(mca: LlvmMca) -> None:
     blocks = [block(*map(fmla, range(n)), B_NE) for n in range(1, 17)]
     together = mca.block_cycles(blocks, "cortex-a72")

@@ -3,13 +3,12 @@ from __future__ import annotations
 import struct
 
 import numpy as np
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from armopt.core.decode import instruction_class
 from armopt.core.instructions import CLASS_INDEX, CLASSES
-from armopt.latency.ports import count_classes, words_of
+from armopt.latency.ports import count_classes
 
 FMLA, LDR_Q, SUBS, B_NE = 0x4E22CC20, 0x3DC00020, 0xF1000400, 0x54FFFFC1
 
@@ -34,8 +33,3 @@ def test_every_word_counts_in_exactly_one_class(words: list[int]) -> None:
 def test_no_blocks_give_an_empty_matrix() -> None:
     assert count_classes([]).shape == (0, len(CLASSES))
     assert count_classes([b""]).dtype == np.int64
-
-
-def test_half_a_word_is_refused() -> None:
-    with pytest.raises(ValueError, match="6 bytes"):
-        words_of(block(FMLA) + b"\0\0")

@@ -47,7 +47,6 @@ def block_cycles(blocks: Sequence[bytes], executions: NDArray[np.int64], core: C
 
     Raises:
         DeviceError: llvm-mca is there and failed.
-        ValueError: a block is not whole instruction words.
     """
     classes = ports.count_classes(blocks)
     sizes = classes.sum(axis=1)

@@ -1,26 +1,19 @@
 """The first latency model: instruction counts and a board kind -> milliseconds with a stated interval.
 
-A block of code costs what its busiest unit needs: the sum over its instructions of the reciprocal throughput of their
-class, or the instructions divided by the issue width where that is more (a bound, as port models of throughput give it:
-Abel and Reineke, uops.info, ASPLOS 2019). Two vector pipes share what both can execute. Dependences and cache hits
-beyond the first level are not modelled; one coefficient per core, fitted on published latencies, stands for them.
+A block of code costs what its busiest unit needs (`ports.py`). Dependences and cache hits beyond the first level are
+not modelled; one coefficient per core, fitted on published latencies, stands for them.
 Memory traffic is added, not overlapped. `benchmarks/first_latency_model.py` fits the coefficients and shows the errors;
 docs/results.md holds its figures.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
-
-from armopt.core.counts import Counts
+from armopt.core.counts import LINE_BYTES, Counts
 from armopt.core.device import BoardKind, CoreKind
-from armopt.core.instructions import CLASS_INDEX, CLASS_UNIT, CLASSES, UNITS
+from armopt.latency.ports import block_cycles
 
-LINE_BYTES = 64
 # A thread brings 80% of itself: four published four-thread XNNPACK rows are 0.98 to 1.29 times what that predicts
 # (docs/results.md, "First latency model"). The interval widens by it, and downwards by a judgement.
 THREAD_EFFICIENCY = 0.8
@@ -71,32 +64,10 @@ def predict(counts: Counts, device: BoardKind, *, threads: int = 1, freq_mhz: in
 
 def core_cycles(counts: Counts, core: CoreKind) -> float:
     """Cycles of the counted inference by throughput alone, before calibration."""
-    return float(counts.executions @ block_cycles(counts.classes, core))
-
-
-def block_cycles(classes: NDArray[np.int64], core: CoreKind) -> NDArray[np.float64]:
-    """(blocks,) cycles of one execution of each block, from (blocks, classes) instruction counts."""
-    cost = np.array([core.cycles[name] for name in CLASSES])
-    unit_of = [CLASS_UNIT[name] for name in CLASSES]
-    if core.shared_load_store:
-        unit_of = ["load" if unit == "store" else unit for unit in unit_of]
-
-    def busy(names: Iterable[str]) -> NDArray[np.float64]:
-        columns = [CLASS_INDEX[name] for name in names]
-        time: NDArray[np.float64] = classes[:, columns] @ cost[columns]
-        return time
-
-    units = {unit: [name for name, own in zip(CLASSES, unit_of, strict=True) if own == unit] for unit in UNITS}
-    first, second = busy(core.first_pipe), busy(core.second_pipe)
-    either = busy(name for name in units.pop("vector") if name not in (*core.first_pipe, *core.second_pipe))
-    # What one pipe alone executes leaves the other free: in the sum over both it counts half.
-    vector = np.maximum.reduce([either + (first + second) / 2, first, second])
-    issue = classes.sum(axis=1) / core.issue_width
-    bound: NDArray[np.float64] = np.maximum.reduce([vector, issue, *(busy(names) for names in units.values())])
-    return bound
+    return float(counts.block_executions @ block_cycles(counts.classes, core))
 
 
 def memory_time_ms(counts: Counts, device: BoardKind) -> float:
     """Time for the lines that cross the last cache level; a copy of one byte moves two across it."""
-    moved = (counts.memory_reads + counts.memory_writes) * LINE_BYTES
+    moved = int(counts.traffic(-1).sum()) * LINE_BYTES
     return moved / (2 * device.memory.copy_gb_s * 1e6)

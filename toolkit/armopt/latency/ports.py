@@ -7,19 +7,14 @@ Reineke, uops.info, ASPLOS 2019). Two vector pipes share what both can execute. 
 
 from __future__ import annotations
 
-import struct
-from collections import Counter
 from collections.abc import Iterable, Sequence
-from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
-from armopt.core.decode import instruction_class
+from armopt.core.decode import class_counts
 from armopt.core.device import CoreKind
 from armopt.core.instructions import CLASS_INDEX, CLASS_UNIT, CLASSES, UNITS
-
-WORD_BYTES = 4
 
 
 def block_cycles(classes: NDArray[np.int64], core: CoreKind) -> NDArray[np.float64]:
@@ -45,26 +40,5 @@ def block_cycles(classes: NDArray[np.int64], core: CoreKind) -> NDArray[np.float
 
 
 def count_classes(blocks: Sequence[bytes]) -> NDArray[np.int64]:
-    """(blocks, len(CLASSES)) instructions of each class in each block of little-endian instruction words.
-
-    Raises:
-        ValueError: a block is not whole words.
-    """
-    classes = np.zeros((len(blocks), len(CLASSES)), np.int64)
-    for row, block in enumerate(blocks):
-        for column, number in _class_counts(block):
-            classes[row, column] = number
-    return classes
-
-
-def words_of(block: bytes) -> tuple[int, ...]:
-    """The instruction words of a block. Raises ValueError where it is not whole words."""
-    if len(block) % WORD_BYTES:
-        raise ValueError(f"a block of {len(block)} bytes is not whole instruction words")
-    return struct.unpack(f"<{len(block) // WORD_BYTES}I", block)
-
-
-@lru_cache(maxsize=1 << 16)
-def _class_counts(block: bytes) -> tuple[tuple[int, int], ...]:
-    counts = Counter(map(instruction_class, words_of(block)))
-    return tuple((CLASS_INDEX[name], number) for name, number in counts.items())
+    """(blocks, len(CLASSES)) instructions of each class in each block of little-endian instruction words."""
+    return np.array([class_counts(block) for block in blocks], np.int64).reshape(-1, len(CLASSES))
