@@ -70,8 +70,8 @@ def test_memory_traffic_adds_time() -> None:
 
 def test_a_faster_clock_shortens_the_core_part_only() -> None:
     slow, fast = (predict(counts(fp_mac=10, memory_reads=1000), PI4, freq_mhz=freq) for freq in (900, 1800))
-    assert slow.core_ms == pytest.approx(2 * fast.core_ms)
-    assert slow.memory_ms == fast.memory_ms
+    assert slow.parts.core == pytest.approx(2 * fast.parts.core)
+    assert slow.parts.memory == pytest.approx(fast.parts.memory)
 
 
 def test_the_interval_holds_the_prediction_and_widens_with_threads() -> None:

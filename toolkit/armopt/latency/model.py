@@ -10,6 +10,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 from armopt.core.counts import LINE_BYTES, Counts
 from armopt.core.device import BoardKind, CoreKind
 from armopt.latency.ports import block_cycles
@@ -21,15 +24,36 @@ THREAD_SPREAD = (0.87, 1.3)
 
 
 @dataclass(frozen=True)
+class Parts:
+    """Where the time of each segment of a run goes, in ms, (segments,) each; their sum is the prediction.
+
+    Attributes:
+        core: the core at work, all loads hitting the first cache level.
+        cache: waiting for lines that the first level lacks and a later one has.
+        memory: waiting for lines that cross the last cache level.
+        overhead: the runtime's cost of each operator that counts do not show.
+    """
+
+    core: NDArray[np.float64]
+    cache: NDArray[np.float64]
+    memory: NDArray[np.float64]
+    overhead: NDArray[np.float64]
+
+    @property
+    def total(self) -> NDArray[np.float64]:
+        """(segments,) ms."""
+        return self.core + self.cache + self.memory + self.overhead
+
+
+@dataclass(frozen=True)
 class Prediction:
-    """A modelled latency: `p50_ms` within `interval_ms`; `core_ms` + `memory_ms` = `p50_ms`; cycles at `freq_mhz`."""
+    """A modelled latency: `p50_ms`, the sum of `parts`, within `interval_ms`; `cycles` at the clock it is for."""
 
     p50_ms: float
     interval_ms: tuple[float, float]
     cycles: int
     interval_source: str
-    core_ms: float
-    memory_ms: float
+    parts: Parts
 
 
 def predict(counts: Counts, device: BoardKind, *, threads: int = 1, freq_mhz: int | None = None) -> Prediction:
@@ -49,16 +73,20 @@ def predict(counts: Counts, device: BoardKind, *, threads: int = 1, freq_mhz: in
     if working > 1:
         low, high = low * THREAD_SPREAD[0], high * THREAD_SPREAD[1]
         source += f"; widened for {working} threads, which the model divides by a fixed efficiency"
-    core_ms = calibration.coefficient * core_cycles(counts, device.core) / (freq * 1e3) / speedup
-    memory_ms = memory_time_ms(counts, device)
-    p50_ms = core_ms + memory_ms
+    cycles = counts.executions @ block_cycles(counts.classes, device.core)
+    parts = Parts(
+        core=calibration.coefficient * cycles / (freq * 1e3) / speedup,
+        cache=np.zeros(len(cycles)),
+        memory=memory_time_ms(counts, device),
+        overhead=np.zeros(len(cycles)),
+    )
+    p50_ms = float(parts.total.sum())
     return Prediction(
         p50_ms=p50_ms,
         interval_ms=(low * p50_ms, high * p50_ms),
         cycles=round(p50_ms * freq * 1e3),
         interval_source=source,
-        core_ms=core_ms,
-        memory_ms=memory_ms,
+        parts=parts,
     )
 
 
@@ -67,7 +95,6 @@ def core_cycles(counts: Counts, core: CoreKind) -> float:
     return float(counts.block_executions @ block_cycles(counts.classes, core))
 
 
-def memory_time_ms(counts: Counts, device: BoardKind) -> float:
-    """Time for the lines that cross the last cache level; a copy of one byte moves two across it."""
-    moved = int(counts.traffic(-1).sum()) * LINE_BYTES
-    return moved / (2 * device.memory.copy_gb_s * 1e6)
+def memory_time_ms(counts: Counts, device: BoardKind) -> NDArray[np.float64]:
+    """(segments,) time for the lines that cross the last cache level; a copy of one byte moves two across it."""
+    return counts.traffic(-1) * LINE_BYTES / (2 * device.memory.copy_gb_s * 1e6)
