@@ -21,7 +21,11 @@ def user_devices(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("name", ["pi3", "pi4", "pi5", "zero2w", "imx8m", "imx8mp", "jetson-nano", "rock5b"])
+BOARDS = ["pi3", "pi4", "pi5", "zero2w", "imx8m", "imx8mp", "jetson-nano", "jetson-orin", "rock5b", "pixel4"]
+BOARDS += ["graviton1", "graviton2", "graviton3"]
+
+
+@pytest.mark.parametrize("name", BOARDS)
 def test_every_board_kind_is_valid_and_names_itself(name: str) -> None:
     board = find_device(name)
     assert board.name == name
@@ -33,6 +37,20 @@ def test_every_figure_of_every_board_has_a_source() -> None:
         sources = [board.cpu.source, board.caches.source, board.memory.source, board.core.cycles_source]
         sources += [board.fitted.source, board.fitted.interval_source, board.core.emulator.source]
         assert all(len(source) > 10 for source in sources)
+
+
+def test_every_shipped_core_can_be_read_and_names_itself() -> None:
+    for name in search_path.list_data("devices/cores"):
+        core = find_core(name)
+        assert core.name == name
+        assert all(len(source) > 10 for source in (core.identity_source, core.cycles_source, core.emulator.source))
+
+
+def test_the_emulator_offers_no_kernels_that_a_board_would_not_run() -> None:
+    for name in BOARDS:
+        board = find_device(name)
+        assert not {"sme", "sve2"} & set(board.cpu.features)
+        assert ("i8mm" in board.cpu.features) == (board.core.emulator.cpu == "max,sme=off")
 
 
 def test_only_cores_with_dot_product_announce_it() -> None:

@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from armopt.catalog.devices import find_core
+from armopt.catalog.search_path import list_data
 from armopt.core.errors import DeviceError
 from armopt.latency import llvm_mca
 from armopt.latency.llvm_mca import LlvmMca, find_llvm_mca
@@ -48,6 +50,15 @@ def test_independent_multiply_adds_take_their_throughput(mca: LlvmMca) -> None:
     # one a cycle on a Cortex-A72, two on a Neoverse N1
     assert mca.block_cycles([tile], "cortex-a72")[0] == pytest.approx(8, abs=0.1)
     assert mca.block_cycles([tile], "neoverse-n1")[0] == pytest.approx(4, abs=0.1)
+
+
+def test_llvm_knows_the_scheduler_of_every_shipped_core(mca: LlvmMca) -> None:
+    tile = block(*map(fmla, range(8)))
+    for core in map(find_core, list_data("devices/cores")):
+        if core.scheduler:
+            # 8 independent multiply-adds: what was measured, within the latency that bounds a wider core
+            (cycles,) = mca.block_cycles([tile], core.scheduler)
+            assert cycles == pytest.approx(8 * core.cycles["fp_mac"], rel=0.4)
 
 
 def test_filling_the_pipeline_is_not_counted(mca: LlvmMca) -> None:

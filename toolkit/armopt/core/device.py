@@ -9,7 +9,10 @@ from pydantic import Field, model_validator
 from armopt.core.instructions import CLASS_INDEX
 from armopt.core.records import Record
 
-EmulatorCpu = Literal["cortex-a35", "cortex-a53", "cortex-a57", "cortex-a72", "cortex-a76", "neoverse-n1", "max"]
+# QEMU 7.2's `max` has SME, for which runtimes have kernels of their own that none of the modelled cores would run.
+EmulatorCpu = Literal[
+    "cortex-a35", "cortex-a53", "cortex-a57", "cortex-a72", "cortex-a76", "neoverse-n1", "max,sme=off"
+]
 
 
 class Cpu(Record):
@@ -80,7 +83,10 @@ class CoreKind(Record):
     title: str
     implementer: int
     part: int
-    issue_width: float = Field(gt=0, description="instructions decoded per cycle")
+    issue_width: float = Field(
+        gt=0,
+        description="instructions per cycle that the front end sustains in a loop: decoded, or from a cache of them",
+    )
     shared_load_store: bool = Field(False, description="true where one pipe does loads and stores")
     first_pipe: tuple[str, ...] = Field((), description="vector classes that only one of two vector pipes executes")
     second_pipe: tuple[str, ...] = Field((), description="vector classes that only the other one executes")
