@@ -111,10 +111,12 @@ def test_blocks_that_llvm_does_not_know_go_to_ports_and_are_not_asked_for_again(
     assert np.isnan(read_cycles(user_path("cortex-a72", mca.version))[block_hash(unknown[0])])
 
 
-def test_decoding_bounds_what_llvm_takes_for_unlimited() -> None:
-    n1 = A72.model_copy(update={"scheduler": "neoverse-n1", "issue_width": 4})
-    nops = [block(*[0xD503201F] * 16)]
-    assert block_cycles(nops, np.array([1]), n1).cycles.tolist() == [4]
+def test_measured_throughputs_bound_what_llvm_takes_for_unlimited() -> None:
+    adds = [block(*(0x8B030040 | register for register in range(16)))]  # add xN, x2, x3
+    narrow = find_core("neoverse-n1").model_copy(update={"issue_width": 2})
+    assert block_cycles(adds, np.array([1]), narrow).cycles.tolist() == [8]
+    v1, tile = find_core("neoverse-v1"), [block(*(0x4E31CE00 | register for register in range(16)))]
+    assert block_cycles(tile, np.array([1]), v1).cycles.tolist() == pytest.approx([16 * v1.cycles["fp_mac"]])
 
 
 def test_a_cache_that_can_not_be_written_costs_nothing_but_time(folders: Path) -> None:
