@@ -17,6 +17,7 @@ from armopt.latency.block_cache import block_hash, read_cycles, user_path, write
 from armopt.latency.cycles import HOT_SHARE, block_cycles
 from armopt.latency.llvm_mca import LlvmMca, find_llvm_mca
 
+SHIPPED = block_cache.shipped_path("any").parent
 PORTS_ONLY = find_core("cortex-a53").model_copy(update={"scheduler": None})
 A72 = find_core("cortex-a72").model_copy(update={"scheduler": "cortex-a72"})
 
@@ -63,6 +64,13 @@ def test_without_llvm_ports_give_the_cycles() -> None:
     found = block_cycles(CHAINS, RUNS, A72)
     assert found.cycles.tolist() == by_ports(CHAINS, A72)
     assert found.sources == {"llvm-mca": 0, "ports": 1}
+
+
+def test_shipped_files_were_made_the_present_way() -> None:
+    for path in sorted(SHIPPED.glob("*.csv")):
+        version = path.read_text(encoding="ascii").split()[2]
+        assert path.read_text(encoding="ascii").startswith(block_cache.origin_line(path.stem, version) + "\n")
+        assert read_cycles(path)
 
 
 @pytest.mark.usefixtures("no_llvm")

@@ -29,6 +29,11 @@ def user_path(scheduler: str, version: str) -> Path:
     return cache_dir() / "block-cycles" / f"{scheduler}-llvm-{version}-{METHOD}.csv"
 
 
+def origin_line(scheduler: str, version: str) -> str:
+    """The first line of a file."""
+    return f"# llvm-mca {version} -mcpu={scheduler}, method {METHOD}: first 16 digits of a block's sha256, cycles"
+
+
 def read_cycles(path: Path) -> dict[str, float]:
     """Cycles by block hash; NaN for a block that llvm-mca can't judge. Empty where there is no such file.
 
@@ -55,8 +60,7 @@ def write_cycles(path: Path, cycles: Mapping[str, float], *, scheduler: str, ver
     Raises:
         OSError: the folder can't be written.
     """
-    origin = f"# llvm-mca {version} -mcpu={scheduler}, method {METHOD}: first 16 digits of a block's sha256, cycles"
-    lines = [origin, *(f"{name},{cycles[name]:.10g}" for name in sorted(cycles))]
+    lines = [origin_line(scheduler, version), *(f"{name},{cycles[name]:.10g}" for name in sorted(cycles))]
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=path.name, delete=False, encoding="ascii") as part:
         part.write("\n".join(lines) + "\n")
