@@ -14,6 +14,7 @@ import pytest
 
 from armopt.catalog.devices import find_device
 from armopt.core.counts import Counts
+from armopt.core.device import Runtime
 from armopt.core.errors import ModelError, UsageError
 from armopt.measuring import measure, random_inputs
 from armopt.runners.base import Job, make_runner
@@ -201,3 +202,13 @@ def _busiest(counts: Counts, segment: int) -> str:
     for function, executed in zip(counts.functions, counts.executions[segment] * lengths, strict=True):
         per_function[function] = per_function.get(function, 0) + int(executed)
     return max(per_function, key=lambda name: per_function[name])
+
+
+def test_another_runtime_brings_its_own_kernels(models: Path) -> None:
+    pi4 = find_device("pi4")
+    older = pi4.model_copy(update={"runtime": Runtime(name="tflite-runtime", version="2.14.0")})
+    with closing(make_runner("qemu", older, say=print)) as runner:
+        [result] = runner.run([_job(models / "float.tflite", True)])
+    assert result.environment["runtime"] == "tflite-runtime 2.14.0"
+    assert result.counts is not None and "xnnpack" in result.counts.starts
+    assert result.counts.instructions != _counts(models / "float.tflite", True).instructions

@@ -48,9 +48,9 @@ class Memory(Record):
 
 
 class Runtime(Record):
-    """The inference runtime that figures of this board are for."""
+    """The inference runtime that figures of this board are for; `version` is what the emulator's lock file pins."""
 
-    name: str
+    name: Literal["litert", "tflite-runtime"]
     version: str
     threads: int = Field(1, gt=0)
 

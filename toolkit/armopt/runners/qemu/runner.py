@@ -18,11 +18,12 @@ from armopt.runners.base import Job, RunResult, Say
 from armopt.runners.qemu.counts import Loaded, read_counts
 from armopt.runners.qemu.plugin import ensure_plugin, qemu_version
 from armopt.runners.qemu.symbols import Symbols
-from armopt.runners.qemu.sysroot import SITE, ensure_board_root, package_versions
+from armopt.runners.qemu.sysroot import ensure_board_root, package_versions, read_lock, site_of
 
-RUNTIME_LIBRARY = "ai_edge_litert/libpywrap_litert_common.so"
-# Where operators start: XNNPACK's loop calls the first for each; the second calls each operator by its pointer.
+# Where operators start: XNNPACK's loop calls the first for each of its own, TFLite the second for all; where that was
+# inlined, the third calls them by their pointers.
 DELEGATE_OPERATOR = "xnn_run_operator_with_index"
+RUNTIME_OPERATOR = "_ZN6tflite8Subgraph8OpInvokeERK18TfLiteRegistrationP10TfLiteNode"
 INTERPRETER_LOOP = "_ZN6tflite8Subgraph10InvokeImplEv"
 L3_WAYS = 16
 
@@ -55,13 +56,15 @@ class QemuRunner:
         """Run all jobs in one emulated process; of one with `count`, its first sample's second inference is counted."""
         self.prepare()
         assert self._root is not None
-        library = Symbols(self._root / SITE / RUNTIME_LIBRARY)
+        runtime = self._device.runtime.name
+        site = site_of(runtime)
+        library = Symbols(self._root / site / read_lock().runtimes[runtime].library)
         folder = Path(self._folder.name)
         command = ["qemu-aarch64", "-cpu", self._device.core.emulator.cpu, "-L", str(self._root)]
         if any(job.count for job in jobs):
             command += ["-plugin", self._plugin_argument(folder, library)]
         # A fixed, small environment: what a program inherits moves its stack, and the counts with it.
-        env = {"PATH": "/usr/bin:/bin", "PYTHONPATH": f"/{SITE}", "PYTHONHASHSEED": "0", "PYTHONDONTWRITEBYTECODE": "1"}
+        env = {"PATH": "/usr/bin:/bin", "PYTHONPATH": f"/{site}", "PYTHONHASHSEED": "0", "PYTHONDONTWRITEBYTECODE": "1"}
         env["OPENBLAS_NUM_THREADS"] = "1"  # numpy's threads would only cost start-up time
         command += [str(self._root / "usr/bin/python3.11"), "-s", str(AGENT), str(write_jobs(folder, jobs))]
         told = follow(command, jobs, where=f"emulated {self._device.name}", say=self._say, env=env)
@@ -99,7 +102,9 @@ class QemuRunner:
         arguments = [f"cache={kib}:{ways}" for kib, ways in levels]
         if delegate := library.find(DELEGATE_OPERATOR):
             arguments.append(f"op={delegate[0]:x}")
-        if interpreter := library.find(INTERPRETER_LOOP):
+        if operator := library.find(RUNTIME_OPERATOR):
+            arguments.append(f"op={operator[0]:x}")
+        elif interpreter := library.find(INTERPRETER_LOOP):
             arguments.append(f"calls={interpreter[0]:x}:{sum(interpreter):x}")
         return ",".join([str(self._plugin), f"out={folder / 'counts'}", *arguments])
 

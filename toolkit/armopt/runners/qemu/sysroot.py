@@ -14,6 +14,7 @@ import shutil
 import sys
 import tempfile
 import tomllib
+from collections.abc import Sequence
 from pathlib import Path
 
 from filelock import FileLock
@@ -26,7 +27,6 @@ from armopt.runners.base import Say
 from armopt.runners.qemu.tools import require, run
 
 LOCK_FILE = Path(__file__).with_name("sysroot.lock.toml")
-SITE = "usr/lib/python3/dist-packages"
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")  # what mmdebstrap checks Debian's signatures with
 _NETWORK = "check the network, then run again: nothing half-built is kept"
 
@@ -41,6 +41,14 @@ class Wheel(BaseModel):
     sha256: str
 
 
+class LockedRuntime(BaseModel):
+    """An inference runtime: its wheels, and the library with its kernels inside them."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    library: str
+    wheels: tuple[Wheel, ...]
+
+
 class SysrootLock(BaseModel):
     """The lock file: what the system is made of."""
 
@@ -49,7 +57,17 @@ class SysrootLock(BaseModel):
     architecture: str
     python: str
     packages: tuple[str, ...]
-    wheels: tuple[Wheel, ...]
+    runtimes: dict[str, LockedRuntime]
+
+
+def read_lock() -> SysrootLock:
+    """The lock file of this installation."""
+    return SysrootLock.model_validate(tomllib.loads(LOCK_FILE.read_text(encoding="utf-8")))
+
+
+def site_of(runtime: str) -> str:
+    """The folder of a runtime's Python packages, below the root: each has its own, for they need different numpys."""
+    return f"usr/lib/armopt/{runtime}"
 
 
 def ensure_sysroot(*, say: Say, offline: bool) -> Path:
@@ -69,7 +87,7 @@ def ensure_sysroot(*, say: Say, offline: bool) -> Path:
         raise DeviceError(
             f"Debian's signing keys are missing ({KEYRING})", "run: apt-get install debian-archive-keyring"
         )
-    lock = SysrootLock.model_validate(tomllib.loads(text.decode()))
+    lock = read_lock()
     root.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{root}.lock"):
         if root.is_dir():  # another process built it while this one waited
@@ -77,7 +95,8 @@ def ensure_sysroot(*, say: Say, offline: bool) -> Path:
         with tempfile.TemporaryDirectory(dir=root.parent, prefix="building-") as scratch:
             tree = Path(scratch) / "root"
             _extract_packages(tree, lock, say)
-            _install_wheels(tree, lock, Path(scratch), say)
+            for name, runtime in lock.runtimes.items():
+                _install_wheels(tree / site_of(name), runtime.wheels, lock.python, Path(scratch), say)
             say("emulator: compiling its Python modules")
             _compile(tree, lock)
             tree.rename(root)
@@ -133,15 +152,15 @@ def _extract_packages(tree: Path, lock: SysrootLock, say: Say) -> None:
     (tree / "packages.txt").write_text(listed, encoding="ascii")
 
 
-def _install_wheels(tree: Path, lock: SysrootLock, scratch: Path, say: Say) -> None:
+def _install_wheels(site: Path, wheels: Sequence[Wheel], python: str, scratch: Path, say: Say) -> None:
     requirements = scratch / "requirements.txt"
-    lines = [f"{wheel.name}=={wheel.version} --hash=sha256:{wheel.sha256}" for wheel in lock.wheels]
+    lines = [f"{wheel.name}=={wheel.version} --hash=sha256:{wheel.sha256}" for wheel in wheels]
     requirements.write_text("\n".join(lines) + "\n", encoding="ascii")
-    say("emulator: fetching " + ", ".join(f"{wheel.name} {wheel.version}" for wheel in lock.wheels))
+    say("emulator: fetching " + ", ".join(f"{wheel.name} {wheel.version}" for wheel in wheels))
     common = ["--only-binary=:all:", "--no-deps", "--require-hashes", "-r", str(requirements)]
-    common += ["--python-version", lock.python, "--target", str(tree / SITE), "--quiet"]
+    common += ["--python-version", python, "--target", str(site), "--quiet"]
     if importlib.util.find_spec("pip"):
-        platforms = [option for wheel in lock.wheels for option in ("--platform", wheel.platform)]
+        platforms = [option for wheel in wheels for option in ("--platform", wheel.platform)]
         command = [sys.executable, "-m", "pip", "install", "--no-compile", "--implementation", "cp", *platforms]
     elif uv := shutil.which("uv") or shutil.which("uv", path=str(Path(sys.executable).parent)):
         # uv makes environments without pip
@@ -153,7 +172,7 @@ def _install_wheels(tree: Path, lock: SysrootLock, scratch: Path, say: Say) -> N
 
 def _compile(tree: Path, lock: SysrootLock) -> None:
     """Byte-compile the system's modules: emulated start-up falls from 8 s to 1.6 s."""
-    folders = [f"usr/lib/python{lock.python}", SITE]
+    folders = [f"usr/lib/python{lock.python}", *map(site_of, lock.runtimes)]
     if sys.version_info[:2] == tuple(map(int, lock.python.split("."))):
         interpreter = [sys.executable]  # same bytecode format, and ten times faster than emulated
     else:
