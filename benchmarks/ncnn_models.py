@@ -29,7 +29,7 @@ from armopt.catalog.search_path import cache_dir
 from armopt.core.device import BoardKind
 from armopt.runners.qemu.plugin import ensure_plugin
 from armopt.runners.qemu.runner import L3_WAYS
-from armopt.runners.qemu.sysroot import SITE, ensure_sysroot
+from armopt.runners.qemu.sysroot import ensure_sysroot, site_of
 from armopt.runners.qemu.tools import run
 
 AGENT = Path(__file__).with_name("ncnn_agent.py")
@@ -185,7 +185,7 @@ def count(model: str, board: str, *, options: Sequence[str] | None = None) -> Pa
         command += [str(root / "usr/bin/python3.11"), "-s", str(AGENT)]
         command += [str(shared("ncnn_params").resolve() / f"{model}.param"), str(INPUTS[model])]
         # A fixed, small environment: what a program inherits moves its stack, and the counts with it.
-        env = {"PATH": "/usr/bin:/bin", "PYTHONPATH": f"/{SITE}:{_wheel()}", "PYTHONHASHSEED": "0"}
+        env = {"PATH": "/usr/bin:/bin", "PYTHONPATH": f"/{site_of('litert')}:{_wheel()}", "PYTHONHASHSEED": "0"}
         env |= {"PYTHONDONTWRITEBYTECODE": "1", "OPENBLAS_NUM_THREADS": "1"}
         done = subprocess.run(command, env=env, check=True, stdout=subprocess.PIPE, text=True)
         kept.with_suffix(".json").write_text(done.stdout, encoding="utf-8")

@@ -35,7 +35,9 @@ def test_every_board_kind_is_valid_and_names_itself(name: str) -> None:
 def test_every_figure_of_every_board_has_a_source() -> None:
     for board in map(find_device, list_devices()):
         sources = [board.cpu.source, board.caches.source, board.memory.source, board.core.cycles_source]
-        sources += [board.fitted.source, board.fitted.interval_source, board.core.emulator.source]
+        sources += [board.core.emulator.source]
+        for calibration in board.calibrations:
+            sources += [calibration.source, calibration.interval_source]
         assert all(len(source) > 10 for source in sources)
 
 

@@ -69,6 +69,11 @@ class Counts:
         named = {name: int(total) for name, total in zip(CLASSES, totals, strict=True) if total}
         return dict(sorted(named.items(), key=lambda item: -item[1]))
 
+    def misses(self, level: int) -> NDArray[np.int64]:
+        """(segments,) lines that a cache level did not hold, from 0."""
+        found: NDArray[np.int64] = self.lines[:, level, 0] if self.lines.shape[1] else np.zeros(len(self.starts), int)
+        return found
+
     def traffic(self, level: int) -> NDArray[np.int64]:
         """(segments,) lines that went in and out of a cache level, from 0; -1 is the last before memory."""
         if not self.lines.shape[1]:

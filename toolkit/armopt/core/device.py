@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
+from armopt.core.calibration import Calibration
 from armopt.core.instructions import CLASS_INDEX
 from armopt.core.records import Record
 
@@ -63,19 +64,6 @@ class Emulator(Record):
     source: str
 
 
-class Calibration(Record):
-    """What turns a core's modelled cycles into milliseconds, and how far off that may be.
-
-    `coefficient` multiplies the modelled core cycles. `low` and `high` multiply the predicted p50: its interval.
-    """
-
-    coefficient: float = Field(gt=0)
-    low: float = Field(gt=0, le=1)
-    high: float = Field(ge=1)
-    source: str
-    interval_source: str
-
-
 class CoreKind(Record):
     """A CPU core: identity, emulator CPU, timings (reciprocal throughput in cycles per instruction) and calibration."""
 
@@ -97,7 +85,7 @@ class CoreKind(Record):
     cycles_source: str
     cycles: dict[str, float]
     emulator: Emulator
-    calibration: Calibration
+    calibrations: tuple[Calibration, ...] = Field(min_length=1)
 
     @model_validator(mode="after")
     def _every_class_is_timed(self) -> CoreKind:
@@ -113,7 +101,7 @@ class CoreKind(Record):
 
 
 class BoardFile(Record):
-    """The content of `devices/NAME.toml`. `calibration` overrides the core's where the board has its own."""
+    """The content of `devices/NAME.toml`. `own_calibrations` go before the core's."""
 
     name: str
     title: str
@@ -123,7 +111,7 @@ class BoardFile(Record):
     caches: Caches
     memory: Memory
     runtime: Runtime
-    calibration: Calibration | None = None
+    own_calibrations: tuple[Calibration, ...] = ()
 
 
 class BoardKind(BoardFile):
@@ -132,9 +120,9 @@ class BoardKind(BoardFile):
     core: CoreKind
 
     @property
-    def fitted(self) -> Calibration:
-        """The calibration that holds for this board: its own, else its core's."""
-        return self.calibration or self.core.calibration
+    def calibrations(self) -> tuple[Calibration, ...]:
+        """The calibrations that hold for this board: its own, then its core's."""
+        return self.own_calibrations + self.core.calibrations
 
     def cpuinfo(self) -> str:
         """The text of /proc/cpuinfo on an arm64 kernel, as far as runtimes read it (one paragraph per core)."""

@@ -1,9 +1,8 @@
-"""The first latency model: instruction counts and a board kind -> milliseconds with a stated interval.
+"""The latency model: counts and a board kind -> milliseconds with a stated interval (docs/latency-model.md).
 
-A block of code costs what its busiest unit needs (`ports.py`). Dependences and cache hits beyond the first level are
-not modelled; one coefficient per core, fitted on published latencies, stands for them.
-Memory traffic is added, not overlapped. `benchmarks/first_latency_model.py` fits the coefficients and shows the errors;
-docs/results.md holds its figures.
+Time is a sum over the operators of what the core needs for the blocks it executes (`cycles.py`), of waiting for lines
+that the first cache level lacks, of moving lines across the last level, and of the runtime's cost per operator; each
+with a coefficient fitted on published latencies of that core. Threads share what all of them run and nothing else.
 """
 
 from __future__ import annotations
@@ -13,14 +12,15 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from armopt.core.counts import LINE_BYTES, Counts
-from armopt.core.device import BoardKind, CoreKind
-from armopt.latency.ports import block_cycles
+from armopt.core.calibration import Calibration, Terms, choose
+from armopt.core.counts import Counts
+from armopt.core.device import BoardKind
+from armopt.latency.features import Features, features_of
 
-# A thread brings 80% of itself: four published four-thread XNNPACK rows are 0.98 to 1.29 times what that predicts
-# (docs/results.md, "First latency model"). The interval widens by it, and downwards by a judgement.
-THREAD_EFFICIENCY = 0.8
-THREAD_SPREAD = (0.87, 1.3)
+# By how much an interval widens, up and down, where a calibration is used for what it was not fitted on. Judgements:
+# other kernels and other numbers of threads on the same core were 0.8 to 1.3 times what the nearest calibration says.
+_OTHER_KERNELS = (0.8, 1.3)
+_OTHER_THREADS = (0.8, 1.3)
 
 
 @dataclass(frozen=True)
@@ -61,26 +61,26 @@ def predict(counts: Counts, device: BoardKind, *, threads: int = 1, freq_mhz: in
 
     Args:
         counts: one inference, one thread.
-        device: the board kind; its `fitted` calibration applies.
+        device: the board kind; its calibrations apply.
         threads: runtime threads; no more than the board's cores help.
         freq_mhz: CPU clock, the board's own if None.
+
+    Raises:
+        DeviceError: llvm-mca is there and failed.
     """
+    return predict_from(features_of(counts, device), device, threads=threads, freq_mhz=freq_mhz)
+
+
+def predict_from(features: Features, device: BoardKind, *, threads: int = 1, freq_mhz: int | None = None) -> Prediction:
+    """`predict` for features that are known: several numbers of threads or clocks of one run."""
     freq = freq_mhz or device.cpu.freq_mhz
-    calibration = device.fitted
-    low, high, source = calibration.low, calibration.high, calibration.interval_source
-    working = min(threads, device.cpu.cores)
-    speedup = 1.0 if working == 1 else working * THREAD_EFFICIENCY
-    if working > 1:
-        low, high = low * THREAD_SPREAD[0], high * THREAD_SPREAD[1]
-        source += f"; widened for {working} threads, which the model divides by a fixed efficiency"
-    cycles = counts.executions @ block_cycles(counts.classes, device.core)
-    parts = Parts(
-        core=calibration.coefficient * cycles / (freq * 1e3) / speedup,
-        cache=np.zeros(len(cycles)),
-        memory=memory_time_ms(counts, device),
-        overhead=np.zeros(len(cycles)),
-    )
+    working = max(1, min(threads, device.cpu.cores))
+    calibration = choose(device.calibrations, features.kernels, features.numbers, working)
+    terms = np.array([getattr(calibration, name) for name in Terms.model_fields])
+    *core, cache, memory, overhead = (features.design(device, threads=working, freq_mhz=freq) * terms).T
+    parts = Parts(core=np.sum(core, axis=0), cache=cache, memory=memory, overhead=overhead)
     p50_ms = float(parts.total.sum())
+    low, high, source = _interval(calibration, features, working)
     return Prediction(
         p50_ms=p50_ms,
         interval_ms=(low * p50_ms, high * p50_ms),
@@ -90,11 +90,14 @@ def predict(counts: Counts, device: BoardKind, *, threads: int = 1, freq_mhz: in
     )
 
 
-def core_cycles(counts: Counts, core: CoreKind) -> float:
-    """Cycles of the counted inference by throughput alone, before calibration."""
-    return float(counts.block_executions @ block_cycles(counts.classes, core))
-
-
-def memory_time_ms(counts: Counts, device: BoardKind) -> NDArray[np.float64]:
-    """(segments,) time for the lines that cross the last cache level; a copy of one byte moves two across it."""
-    return counts.traffic(-1) * LINE_BYTES / (2 * device.memory.copy_gb_s * 1e6)
+def _interval(calibration: Calibration, features: Features, threads: int) -> tuple[float, float, str]:
+    """The calibration's factors, widened where it is used for what it was not fitted on, and why they are so."""
+    low, high, source = calibration.low, calibration.high, calibration.interval_source
+    if calibration.kernels != features.kernels or features.numbers not in calibration.numbers:
+        low, high = low * _OTHER_KERNELS[0], high * _OTHER_KERNELS[1]
+        source += f"; widened: fitted on {calibration.kernels} kernels, not {features.kernels} in {features.numbers}"
+    first, last = calibration.threads
+    if not first <= threads <= last:
+        low, high = low * _OTHER_THREADS[0], high * _OTHER_THREADS[1]
+        source += f"; widened: no figures for {threads} threads"
+    return low, high, source
