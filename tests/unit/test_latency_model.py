@@ -38,7 +38,7 @@ def with_terms(board: BoardKind, **terms: Any) -> BoardKind:
         "kernels": "xnnpack", "threads": (1, 64), "low": 0.9, "high": 1.1, "rows": 9, "source": "-",
         "interval_source": "made up",
     }  # fmt: skip
-    core = board.core.model_copy(update={"calibrations": (Calibration(**values | terms),)})
+    core = board.core.model_copy(update={"calibrations": (Calibration(**values | terms),), "scheduler": None})
     return board.model_copy(update={"core": core})
 
 
