@@ -22,7 +22,7 @@ from armopt.compress.quantized_graph import quantized_graph
 from armopt.compress.scales import scale_groups
 from armopt.compress.stages import STAGES, Workpiece
 from armopt.compress.stages.qat import with_fake_quant
-from armopt.compress.tflite_file import _operator_name, _read_model, read_weights
+from armopt.compress.tflite_file import operator_name, read_model, read_weights
 from armopt.core.errors import ModelError
 
 layers = keras.layers
@@ -73,8 +73,8 @@ def _fake(model: Any, count: int = 64) -> tuple[Any, Any]:
 
 
 def _operators(path: Path) -> list[str]:
-    model = _read_model(path)
-    return [_operator_name(model.operatorCodes[op.opcodeIndex]) for op in model.subgraphs[0].operators]
+    model = read_model(path)
+    return [operator_name(model.operatorCodes[op.opcodeIndex]) for op in model.subgraphs[0].operators]
 
 
 @pytest.mark.parametrize("kind", list(KINDS))

@@ -85,8 +85,8 @@ def read_weights(path: Path) -> list[WeightTensor]:
     Raises:
         UsageError: missing or not a .tflite.
     """
-    with _damage_told(path):
-        return list(_weights(_read_model(path)))
+    with damage_told(path):
+        return list(_weights(read_model(path)))
 
 
 def float_operators(path: Path) -> list[str]:
@@ -94,18 +94,23 @@ def float_operators(path: Path) -> list[str]:
     from ai_edge_litert.schema_py_generated import TensorType
 
     found = {}
-    with _damage_told(path):
-        model = _read_model(path)
+    with damage_told(path):
+        model = read_model(path)
         for graph in model.subgraphs:
             for operator in graph.operators or ():
-                name = _operator_name(model.operatorCodes[operator.opcodeIndex])
+                name = operator_name(model.operatorCodes[operator.opcodeIndex])
                 types = [graph.tensors[index].type for index in operator.outputs if index >= 0]
                 if TensorType.FLOAT32 in types and name not in ("QUANTIZE", "DEQUANTIZE"):
                     found[name] = True
     return list(found)
 
 
-def _read_model(path: Path) -> Any:
+def read_model(path: Path) -> Any:
+    """The whole file as the schema's ModelT.
+
+    Raises:
+        UsageError: missing or not a .tflite.
+    """
     from ai_edge_litert import schema_py_generated as schema
 
     if not path.is_file():
@@ -117,7 +122,8 @@ def _read_model(path: Path) -> Any:
 
 
 @contextlib.contextmanager
-def _damage_told(path: Path) -> Iterator[None]:
+def damage_told(path: Path) -> Iterator[None]:
+    """Meanwhile whatever a file makes the generated reader raise is a UsageError that says so."""
     try:
         yield
     except UsageError:
@@ -131,7 +137,7 @@ def _weights(model: Any) -> Iterator[WeightTensor]:
     for number, graph in enumerate(model.subgraphs):
         stored = _widened(model, graph)
         for operator in graph.operators or ():
-            name = _operator_name(model.operatorCodes[operator.opcodeIndex])
+            name = operator_name(model.operatorCodes[operator.opcodeIndex])
             for position in _WEIGHT_INPUTS.get(name, ()):
                 index = int(operator.inputs[position]) if position < len(operator.inputs) else -1
                 index = stored.get(index, index)
@@ -148,7 +154,7 @@ def _widened(model: Any, graph: Any) -> dict[int, int]:
     return {
         int(operator.outputs[0]): int(operator.inputs[0])
         for operator in graph.operators or ()
-        if _operator_name(model.operatorCodes[operator.opcodeIndex]) == "DEQUANTIZE"
+        if operator_name(model.operatorCodes[operator.opcodeIndex]) == "DEQUANTIZE"
     }
 
 
@@ -189,7 +195,8 @@ def _dtype(code: int) -> type | None:
     }.get(code)
 
 
-def _operator_name(code: Any) -> str:
+def operator_name(code: Any) -> str:
+    """Name of the builtin operator that an OperatorCodeT stands for, such as CONV_2D."""
     from ai_edge_litert.schema_py_generated import BuiltinOperator
 
     # Files of old converters carry the code in the deprecated byte.
