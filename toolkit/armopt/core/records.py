@@ -29,6 +29,37 @@ class Latency(Record):
     runs: int | None = Field(None, description="number of timed inferences; None where nothing was timed")
 
 
+Bound = Literal["multiply", "load", "store", "permute", "vector", "issue", "scalar", "bandwidth", "overhead"]
+
+
+class OperatorTime(Record):
+    """Where a modelled latency goes: one operator of the graph, or the row 'runtime' for what is no operator's.
+
+    The rows of one measurement add up to its p50. An operator that the runtime fused into another or left out has no
+    kernel and takes no time.
+    """
+
+    index: int | None = Field(description="position in the file; None for the row 'runtime'")
+    kind: str = Field(description="for example CONV_2D; 'runtime' is the caller, the interpreter and the delegate")
+    name: str = Field("", description="of its output tensor")
+    shape: tuple[int, ...] = Field((), description="of its output")
+    macs: int | None = Field(None, description="multiply-accumulates of one inference")
+    kernel: str | None = Field(None, description="the function that executed the most of its instructions")
+    run_by: Literal["xnnpack", "runtime"] | None = Field(None, description="whose kernel it is; None where none ran")
+    latency_ms: float
+    share: float = Field(description="of the whole")
+    core_ms: float = Field(description="the core at work, all loads hitting the first cache level")
+    cache_ms: float = Field(description="waiting for lines that the first level lacks and a later one has")
+    memory_ms: float = Field(description="waiting for lines that cross the last cache level")
+    overhead_ms: float = Field(description="the runtime's cost of an operator that instructions do not show")
+    instructions: int
+    instruction_classes: dict[str, int] = Field(default_factory=dict, description="the most frequent ones")
+    bound: Bound | None = Field(
+        None, description="what limits it: a unit of the core, its front end (issue), bandwidth, or overhead"
+    )
+    advice: str = Field("", description="what would make it faster; '' where nothing is known or nothing is to be won")
+
+
 class Measurement(Record):
     """One artifact on one device: what was observed, and how well it is known."""
 
@@ -44,6 +75,7 @@ class Measurement(Record):
     instructions: int | None = Field(None, description="instructions per inference, counted under emulation")
     instruction_classes: dict[str, int] | None = None
     cycles: int | None = Field(None, description="modelled cycles per inference")
+    operators: tuple[OperatorTime, ...] | None = Field(None, description="where the time goes; None if not asked for")
     raw_ms: tuple[float, ...] = ()
     outputs_compared: int = Field(0, description="samples whose device output was compared with the host interpreter's")
     outputs_equal: bool | None = None

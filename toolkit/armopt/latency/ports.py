@@ -19,6 +19,12 @@ from armopt.core.instructions import CLASS_INDEX, CLASS_UNIT, CLASSES, UNITS
 
 def block_cycles(classes: NDArray[np.int64], core: CoreKind) -> NDArray[np.float64]:
     """(blocks,) cycles of one execution of each block, from (blocks, classes) instruction counts."""
+    bound: NDArray[np.float64] = np.maximum.reduce(list(unit_cycles(classes, core).values()))
+    return bound
+
+
+def unit_cycles(classes: NDArray[np.int64], core: CoreKind) -> dict[str, NDArray[np.float64]]:
+    """(blocks,) cycles that one execution of each block keeps each unit busy; 'issue' is the core's front end."""
     cost = np.array([core.cycles[name] for name in CLASSES])
     unit_of = [CLASS_UNIT[name] for name in CLASSES]
     if core.shared_load_store:
@@ -35,8 +41,7 @@ def block_cycles(classes: NDArray[np.int64], core: CoreKind) -> NDArray[np.float
     # What one pipe alone executes leaves the other free: in the sum over both it counts half.
     vector = np.maximum.reduce([either + (first + second) / 2, first, second])
     issue = classes.sum(axis=1) / core.issue_width
-    bound: NDArray[np.float64] = np.maximum.reduce([vector, issue, *(busy(names) for names in units.values())])
-    return bound
+    return {"vector": vector, "issue": issue, **{unit: busy(names) for unit, names in units.items()}}
 
 
 def count_classes(blocks: Sequence[bytes]) -> NDArray[np.int64]:
