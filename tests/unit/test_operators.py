@@ -108,6 +108,13 @@ def test_they_add_up_whatever_ran(functions: list[str]) -> None:
     assert len(rows) == len(GRAPH) + 1
 
 
+def test_the_kernel_is_the_one_that_the_operator_is_there_for() -> None:
+    add, clamp = "xnn_f32_vadd_ukernel__neon_u8", "xnn_f32_vclamp_ukernel__neon_u16"
+    counts = counted(("", {}), ("xnnpack", {(ADDING, add): 300}), ("xnnpack", {(ADDING, clamp): 500}))
+    row, _ = operator_times(counts, predict(counts, PI4).parts, [GraphOperator(0, "ADD", activation=True)], PI4)
+    assert row.kernel == add and row.instructions == 800 * 16
+
+
 def test_a_row_says_what_a_reader_of_json_needs() -> None:
     row = json.loads(rows_of(RUN)["CONV_2D"].model_dump_json())
     assert row["shape"] == [1, 8, 8, 16] and row["macs"] == 1000 and row["name"] == "a"
@@ -149,6 +156,20 @@ def test_what_the_delegate_left_is_told_so_and_what_to_put_there() -> None:
     assert "XNNPACK does not take it in int8: ReLU6" in rows_of(RUN)["HARD_SWISH"].advice
     own = counted(("", {(COUNTING, ""): 9}), ("runtime", {(ADDING, SWISH): 3000}))
     assert "does not take" not in rows_of(own)["HARD_SWISH"].advice
+
+
+def test_only_a_pooling_over_the_whole_picture_is_a_mean() -> None:
+    whole, part = (GraphOperator(0, "AVERAGE_POOL_2D", "", (1, n, n, 8), "int8", None, (1, 8, 8, 8)) for n in (1, 4))
+    assert "a mean" in advice(whole, "vector", "", PI4, undelegated=True)
+    assert "a mean" not in advice(part, "vector", "", PI4, undelegated=True)
+
+
+def test_int8_is_not_advised_where_it_would_be_slower() -> None:
+    # XNNPACK takes no batched product in 8 bits, and the runtime's own is a plain loop.
+    product = GraphOperator(0, "BATCH_MATMUL", "", (1, 2, 64, 64), "float32", 10**6, (1, 2, 64, 8))
+    for bound in ("multiply", "bandwidth"):
+        told = advice(product, bound, "xnn_f32_gemm_minmax_ukernel_4x8__neonfma", PI4, undelegated=False)  # type: ignore[arg-type]
+        assert told and "INT8" not in told
 
 
 def test_advice_fits_the_core() -> None:

@@ -13,7 +13,7 @@ from armopt.core.records import OperatorTime
 from armopt.latency.advice import advice
 from armopt.latency.alignment import align, read_segments
 from armopt.latency.bounds import Bounds
-from armopt.latency.kernel_names import is_generic
+from armopt.latency.kernel_names import family, fit, is_generic
 from armopt.latency.model import Parts
 
 RUNTIME = "runtime"
@@ -45,7 +45,7 @@ def operator_times(
                 waiting_ms=spent["cache_ms"] + spent["memory_ms"],
                 overhead_ms=spent["overhead_ms"],
             )
-            kernel, run_by = _kernel(counts, own), counts.starts[own[0]] or None
+            kernel, run_by = _kernel(counts, own, operator.kind), counts.starts[own[0]] or None
             undelegated = run_by == "runtime" and "xnnpack" in counts.starts
             advised = advice(operator, bound, kernel or "", device, undelegated=undelegated)
             told |= {"bound": bound, "kernel": kernel, "run_by": run_by, "advice": advised}
@@ -73,11 +73,12 @@ def _spent(counts: Counts, parts: Parts, segments: list[int]) -> dict[str, Any]:
     }
 
 
-def _kernel(counts: Counts, segments: list[int]) -> str | None:
-    """The function that executed most, the loops of the runtime apart."""
+def _kernel(counts: Counts, segments: list[int], kind: str) -> str | None:
+    """The function that executed most, the loops of the runtime apart: of those that suit the operator if any does."""
     executions = counts.executions[segments].sum(axis=0)
     work: Counter[str] = Counter()
     for column in executions.nonzero()[0]:
         if not is_generic(counts.functions[column]):
             work[counts.functions[column]] += int(executions[column]) * len(counts.blocks[column])
-    return work.most_common(1)[0][0] if work else None
+    # A clamp after an addition may be longer than the addition, and is not what the operator is there for.
+    return max(work, key=lambda name: (fit(kind, family([name]), [name]) == 1, work[name]), default=None)
