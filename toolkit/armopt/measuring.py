@@ -11,11 +11,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from armopt.compress.graph_file import read_operators
+from armopt.core.counts import Counts
 from armopt.core.device import BoardKind
 from armopt.core.errors import UsageError
 from armopt.core.records import Latency, Measurement
 from armopt.latency.model import predict
-from armopt.runners.base import Arrays, Job, RunResult, Say, make_runner
+from armopt.latency.operators import operator_times
+from armopt.runners.base import Arrays, Job, Say, make_runner
 from armopt.runners.comparison import compare
 from armopt.runners.local import LocalRunner
 
@@ -33,6 +36,7 @@ def measure(
     expected: Sequence[NDArray[Any]] | None = None,
     threads: int | None = None,
     freq_mhz: int | None = None,
+    by_operator: bool = False,
     say: Say = lambda text: None,
     offline: bool = False,
 ) -> tuple[Measurement, Arrays]:
@@ -47,6 +51,7 @@ def measure(
             computed here, one thread.
         threads: threads of the runtime; None: the board kind's own number. Counting uses one.
         freq_mhz: CPU clock, the board kind's own if None.
+        by_operator: tell the time of each operator of the graph, too.
         say: gets progress, one line at a time.
         offline: never fetch anything; DeviceError if something is missing.
 
@@ -58,8 +63,34 @@ def measure(
         UsageError: the samples do not fit the model.
         DeviceError: the emulator or a program it needs is missing or failed.
     """
+    [measurement], outputs = measure_each(
+        artifact,
+        device,
+        [threads or device.runtime.threads],
+        samples=samples,
+        expected=expected,
+        freq_mhz=freq_mhz,
+        by_operator=by_operator,
+        say=say,
+        offline=offline,
+    )
+    return measurement, outputs
+
+
+def measure_each(
+    artifact: Path,
+    device: BoardKind,
+    threads: Sequence[int],
+    *,
+    samples: Sequence[NDArray[Any]] | None = None,
+    expected: Sequence[NDArray[Any]] | None = None,
+    freq_mhz: int | None = None,
+    by_operator: bool = False,
+    say: Say = lambda text: None,
+    offline: bool = False,
+) -> tuple[list[Measurement], Arrays]:
+    """Like `measure`, for several numbers of threads: the model runs once, and its counts are modelled for each."""
     began = time.monotonic()
-    threads = threads or device.runtime.threads
     with closing(LocalRunner(say)) as host:
         inputs = _inputs(host.describe(artifact), samples, artifact)
         if expected is None:
@@ -69,35 +100,40 @@ def measure(
         runner.prepare()
         say(f"emulated {device.name}: running {len(inputs[0])} samples of {artifact.name}")
         [result] = runner.run([Job(artifact, inputs, threads=1, count=True)])
-        modelled = _modelled(result, device, threads, freq_mhz)
-    equal, difference = compare(result.outputs, expected, result.steps)
-    measurement = Measurement(
-        device=device.name,
-        runner=runner.name,
-        evidence=runner.evidence,
-        runtime=result.environment["runtime"],
-        threads=threads,
-        freq_mhz=freq_mhz or device.cpu.freq_mhz,
-        outputs_compared=len(inputs[0]),
-        outputs_equal=equal,
-        output_difference=difference,
-        environment=result.environment,
-        seconds=time.monotonic() - began,
-        **modelled,
-    )
-    return measurement, result.outputs
-
-
-def _modelled(result: RunResult, device: BoardKind, threads: int, freq_mhz: int | None) -> dict[str, Any]:
     assert result.counts is not None
-    prediction = predict(result.counts, device, threads=threads, freq_mhz=freq_mhz)
+    equal, difference = compare(result.outputs, expected, result.steps)
+    observed: dict[str, Any] = {
+        "device": device.name,
+        "runner": runner.name,
+        "evidence": runner.evidence,
+        "runtime": result.environment["runtime"],
+        "freq_mhz": freq_mhz or device.cpu.freq_mhz,
+        "outputs_compared": len(inputs[0]),
+        "outputs_equal": equal,
+        "output_difference": difference,
+        "environment": result.environment,
+    }
+    measurements = []
+    for number in threads:
+        modelled = _modelled(result.counts, device, number, freq_mhz, artifact if by_operator else None)
+        measurements.append(Measurement(threads=number, **observed, **modelled, seconds=time.monotonic() - began))
+    return measurements, result.outputs
+
+
+def _modelled(
+    counts: Counts, device: BoardKind, threads: int, freq_mhz: int | None, graph: Path | None
+) -> dict[str, Any]:
+    """What the latency model makes of the counts, operator by operator of the file `graph` if one is given."""
+    prediction = predict(counts, device, threads=threads, freq_mhz=freq_mhz)
+    operators = operator_times(counts, prediction.parts, read_operators(graph), device) if graph else None
     return {
         "latency_ms": Latency(p50=prediction.p50_ms),
         "interval_ms": prediction.interval_ms,
         "interval_source": prediction.interval_source,
-        "instructions": result.counts.instructions,
-        "instruction_classes": result.counts.by_class(),
+        "instructions": counts.instructions,
+        "instruction_classes": counts.by_class(),
         "cycles": prediction.cycles,
+        "operators": operators,
     }
 
 

@@ -1,4 +1,4 @@
-"""`armopt measure`: one .tflite on one device, held against limits if there are any."""
+"""`armopt measure`: one .tflite on one device, held against limits if there are any, and where its time goes."""
 
 from __future__ import annotations
 
@@ -8,32 +8,69 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from armopt.cli.deploy import EXIT_OF_VERDICT
-from armopt.cli.output import chatter_to_stderr, json_option, print_json, print_rich, say
+from armopt.cli.measured import document, names_of, show
+from armopt.cli.output import chatter_to_stderr, check_picture_name, json_option, print_json, save_drawn, say
 from armopt.cli.target_options import read_target, speed_options
 
 if TYPE_CHECKING:
-    from armopt.core.gate import Judgement
-    from armopt.core.records import Measurement, Node
+    from armopt.core.records import Measurement
+
+_TOP = 10
+
+
+class ThreadNumbers(click.ParamType[tuple[int, ...]]):
+    """`4`, or `1,2,4`: numbers of 1 to 64."""
+
+    name = "number"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, ...]:
+        """The numbers, each once, in the order given."""
+        try:
+            numbers = tuple(dict.fromkeys(int(part) for part in str(value).split(",")))
+        except ValueError:
+            self.fail(f"{value!r} is not a number of threads, nor several with commas between", param, ctx)
+        if not all(1 <= number <= 64 for number in numbers):
+            self.fail(f"{value!r} is not in the range 1 to 64", param, ctx)
+        return numbers
 
 
 @click.command()
 @click.argument("model", type=click.Path(path_type=Path))
 @click.option("--device", "device_name", metavar="KIND", required=True, help="Board kind; see armopt devices.")
-@click.option("--threads", type=click.IntRange(1, 64), help="Of the runtime; default: the board kind's own.")
+@click.option("--emulate", is_flag=True, help="Emulate the board even where a real one is registered.")
+@click.option("--threads", type=ThreadNumbers(), metavar="N[,N]", help="Of the runtime; default: the board kind's own.")
 @click.option("--freq", "freq_mhz", type=click.IntRange(1, 10_000), metavar="MHZ", help="If not the board's.")
+@click.option("--by-operator", is_flag=True, help="Show the ten slowest operators, what limits each, what would help.")
+@click.option("--all-operators", is_flag=True, help="The same of all operators.")
+@click.option(
+    "--compare",
+    "other",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Show what each kind of operator takes before, in MODEL, and after, in this .tflite.",
+)
+@click.option("--plot", metavar="FILE", help="Draw the operators (or, with --compare, both models) as .svg or .png.")
 @speed_options
 @click.option("--offline", is_flag=True, help="Never fetch anything.")
 @json_option
 def command(
     model: Path,
     device_name: str,
-    threads: int | None,
+    emulate: bool,
+    threads: tuple[int, ...] | None,
     freq_mhz: int | None,
+    by_operator: bool,
+    all_operators: bool,
+    other: Path | None,
+    plot: str | None,
     offline: bool,
     as_json: bool,
     **limits: Any,
 ) -> int:
     """Run MODEL (any .tflite) on a device and say how long one inference takes and how well that is known.
+
+    With several numbers of --threads the model runs once and is modelled for each; limits and operators are of the
+    first.
 
     Exit codes: 0 within the limits (or none given), 1 not, 3 inconclusive, 2 usage, 4 device.
     """
@@ -41,61 +78,38 @@ def command(
     from armopt.core.gate import Observed, judge
     from armopt.core.records import Metric
 
+    check_picture_name(plot)
     target, kind = read_target(limits), find_device(device_name)
+    numbers = threads or (kind.runtime.threads,)
+    in_parts = by_operator or all_operators or other is not None or plot is not None
     with chatter_to_stderr():
-        from armopt.measuring import measure
+        from armopt.measuring import measure_each
 
-        found, _ = measure(model, kind, threads=threads, freq_mhz=freq_mhz, say=say, offline=offline)
+        asked: dict[str, Any] = {"freq_mhz": freq_mhz, "by_operator": in_parts, "say": say, "offline": offline}
+        found, _ = measure_each(model, kind, numbers, **asked)
+        compared = measure_each(other, kind, numbers[:1], **asked)[0][0] if other is not None else None
     observed = Observed(
-        instructions=found.instructions,
-        latency_ms=found.latency_ms,
-        interval_ms=found.interval_ms,
-        evidence=found.evidence,
+        instructions=found[0].instructions,
+        latency_ms=found[0].latency_ms,
+        interval_ms=found[0].interval_ms,
+        evidence=found[0].evidence,
     )
     judgement = judge(target, observed, Metric(name="accuracy"))
+    if plot is not None:
+        _draw(found[0], compared, names_of(model, other or model), Path(plot))
+    beside = (other, compared) if other is not None and compared is not None else None
     if as_json:
         with chatter_to_stderr():
-            node = _node(model, found, judgement)
-        print_json(_document(node, found, judgement, target.model_dump(mode="json")))
+            made = document(model, found, judgement, target.model_dump(mode="json"), beside)
+        print_json(made)
     else:
-        from armopt.show.measurement import measurement_lines, measurement_table
-
-        print_rich(measurement_table(found), *measurement_lines(found, judgement))
+        most = None if all_operators else _TOP if by_operator else 0
+        show(model, found, judgement, operators=most, compared=beside)
     return EXIT_OF_VERDICT[judgement.verdict]
 
 
-def _node(model: Path, found: Measurement, judgement: Judgement) -> Node:
-    """The measurement under the keys that a node has in result.json."""
-    # Only here: reading a file's weights brings TensorFlow in, which takes longer than emulating a small model.
-    from armopt.compress.audit import audit
-    from armopt.core.records import Node
+def _draw(found: Measurement, compared: Measurement | None, names: tuple[str, str], path: Path) -> None:
+    from armopt.show.operator_plot import compare_picture, operator_picture
 
-    held = audit(model)
-    return Node(
-        path=model.stem,
-        status=judgement.verdict or "built",
-        reason=judgement.reason,
-        size_bytes=held.size_bytes,
-        gz_bytes=held.gz_bytes,
-        sparsity=round(held.sparsity, 6),
-        max_codes=held.max_codes,
-        latency_ms=found.latency_ms,
-        interval_ms=found.interval_ms,
-        instructions=found.instructions,
-        evidence=found.evidence,
-        seconds=round(found.seconds, 2),
-        artifact=str(model),
-    )
-
-
-def _document(node: Node, found: Measurement, judgement: Judgement, target: dict[str, Any]) -> dict[str, Any]:
-    """One node's keys at top level, then how they were come by."""
-    from armopt.core.records import SCHEMA_VERSION
-
-    return {
-        "schema_version": SCHEMA_VERSION,
-        **node.model_dump(mode="json", by_alias=True),
-        "target": target,
-        "verdict": judgement.verdict,
-        **found.model_dump(mode="json", exclude={"latency_ms", "interval_ms", "instructions", "evidence", "seconds"}),
-    }
+    picture = operator_picture(found, names[0]) if compared is None else compare_picture(found, compared, names)
+    save_drawn(picture, path)

@@ -7,11 +7,13 @@ import json
 import os
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
     from pydantic import BaseModel
     from rich.console import RenderableType
 
@@ -45,6 +47,26 @@ def say(text: str) -> None:
     from armopt.show.text import clean
 
     click.echo(clean(text), err=True)
+
+
+def check_picture_name(path: str | None) -> None:
+    """Raise UsageError where the name does not say that it is an .svg or a .png."""
+    from armopt.core.errors import UsageError
+
+    if path is not None and Path(path).suffix.lower() not in (".svg", ".png"):
+        raise UsageError(f"'{path}' is no picture's name", "end it in .svg or .png")
+
+
+def save_drawn(picture: Figure, path: Path) -> None:
+    """Write a picture and say so; StoreError where that can't be done."""
+    from armopt.core.errors import StoreError
+    from armopt.show.plot_files import save_as
+
+    try:
+        save_as(picture, path)
+    except OSError as error:
+        raise StoreError(f"'{path}' can't be written: {error.strerror or error}", "name another file") from error
+    say(f"drew {path}")
 
 
 @contextlib.contextmanager

@@ -7,12 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from armopt.cli.output import json_option, print_json, print_rich, say
+from armopt.cli.output import check_picture_name, json_option, print_json, print_rich, save_drawn
 
 if TYPE_CHECKING:
     from armopt.show.tree_nodes import ShownTree
-
-_ENDINGS = (".svg", ".png")
 
 
 @click.command()
@@ -37,7 +35,7 @@ _ENDINGS = (".svg", ".png")
 @json_option
 def command(profile_name: str, device_name: str, run: str | None, plot: str | None, as_json: bool) -> int:
     """Show a tree: a profile's nodes, their strengths and what they can help on a device, or a run's with results."""
-    _check_ending(plot)
+    check_picture_name(plot)
     if run:
         document, shown = _of_run(Path(run))
     else:
@@ -104,20 +102,7 @@ def _of_run(path: Path) -> tuple[dict[str, Any], ShownTree]:
     return document, tree_of_result(result)
 
 
-def _check_ending(plot: str | None) -> None:
-    from armopt.core.errors import UsageError
-
-    if plot is not None and Path(plot).suffix.lower() not in _ENDINGS:
-        raise UsageError(f"'{plot}' is no picture's name", "end it in .svg or .png")
-
-
 def _draw(shown: ShownTree, path: Path) -> None:
-    from armopt.core.errors import StoreError
-    from armopt.show.plot_files import save_as
     from armopt.show.tree_plot import tree_picture
 
-    try:
-        save_as(tree_picture(shown), path)
-    except OSError as error:
-        raise StoreError(f"'{path}' can't be written: {error.strerror or error}", "name another file") from error
-    say(f"drew {path}")
+    save_drawn(tree_picture(shown), path)

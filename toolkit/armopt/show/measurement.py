@@ -1,6 +1,8 @@
-"""One measurement as a table and sentences."""
+"""One measurement as a table and sentences, or several that differ in threads only."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 from rich.table import Table
 from rich.text import Text
@@ -12,23 +14,22 @@ from armopt.show.tables import plain_table
 from armopt.show.text import clean
 
 
-def measurement_table(found: Measurement) -> Table:
-    """One row a figure; figures that were not observed have none."""
+def measurement_table(found: Measurement, more_threads: Sequence[Measurement] = ()) -> Table:
+    """One row a figure; figures that were not observed have none. `more_threads` add their latencies."""
     table = plain_table()
     table.add_column("figure", no_wrap=True)
     table.add_column("value", overflow="fold")
     rows: list[tuple[str, str]] = [
-        ("device", f"{found.device}, {found.freq_mhz} MHz, {found.threads} thread{'s' if found.threads != 1 else ''}"),
+        ("device", f"{found.device}, {found.freq_mhz} MHz, {_threads(found)}"),
         ("runner", f"{found.runner}, {found.runtime}"),
     ]
     if found.latency_ms is not None:
         latency = found.latency_ms
-        rows.append(("latency p50", f"{figures.milliseconds(latency.p50)} ({found.evidence})"))
-        if found.interval_ms is not None:
-            rows.append(("interval", f"{figures.interval(found.interval_ms)} ms"))
+        rows.append(("latency p50", _latency(found)))
         for name, slower in (("p90", latency.p90), ("p95", latency.p95), ("max", latency.max)):
             if slower is not None:
                 rows.append((f"latency {name}", figures.milliseconds(slower)))
+    rows += [(f"with {_threads(other)}", _latency(other)) for other in more_threads]
     if found.instructions is not None:
         rows.append(("instructions", f"{found.instructions:,}"))
     if found.instruction_classes:
@@ -42,6 +43,18 @@ def measurement_table(found: Measurement) -> Table:
     for name, value in rows:
         table.add_row(name, clean(value))
     return table
+
+
+def _threads(found: Measurement) -> str:
+    return f"{found.threads} thread{'s' if found.threads != 1 else ''}"
+
+
+def _latency(found: Measurement) -> str:
+    """'23 ms (modelled, 20 to 26)'."""
+    if found.latency_ms is None:
+        return "not observed"
+    interval = f", {figures.interval(found.interval_ms)}" if found.interval_ms is not None else ""
+    return f"{figures.milliseconds(found.latency_ms.p50)} ({found.evidence}{interval})"
 
 
 def measurement_lines(found: Measurement, judgement: Judgement) -> list[Text]:
