@@ -5,17 +5,16 @@ from __future__ import annotations
 import csv
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 from latency_fit import Row
 from published_counts import counts_of
-from published_models import DTYPE_OF_ROW, MODELS
+from published_models import DTYPE_OF_ROW, MODELS, activations, macs
 
 from armopt.catalog.devices import find_device
 from armopt.core.counts import Counts
-from armopt.core.device import BoardKind
 from armopt.latency.features import Features, features_of
 
 
@@ -54,7 +53,12 @@ RUY = {
     )
     for version in ("v2.4.1", "v2.5.0", "v2.7.1")
 }
-PI4_FOUR = Group("Raspberry Pi 4, 4 threads", "Raspberry Pi 4B", "pi4", "xnnpack", "xnnpack", 4, "4", "2022")
+XNNPACK_FOUR = tuple(
+    Group(title, device, board, "xnnpack", "xnnpack", 4, "4", "XNNPACK end2end_bench")
+    for title, device, board in (
+        ("Raspberry Pi 4", "Raspberry Pi 4B", "pi4"), ("Raspberry Pi 3B+", "Raspberry Pi 3B+", "pi3")
+    )
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -65,6 +69,7 @@ class Published:
     dtype: str
     latency_ms: float
     freq_mhz: float
+    framework: str = ""
 
 
 def published(group: Group, stats: Iterable[str] = ("p50",)) -> list[Published]:
@@ -72,7 +77,13 @@ def published(group: Group, stats: Iterable[str] = ("p50",)) -> list[Published]:
     source = Path(os.environ.get("ARMOPT_SHARED", "../shared")) / "latency" / "published.csv"
     with source.open(encoding="utf-8", newline="") as file:
         return [
-            Published(row["model"], DTYPE_OF_ROW[row["dtype"]], float(row["latency_ms"]), float(row["freq_mhz"]))
+            Published(
+                row["model"],
+                DTYPE_OF_ROW[row["dtype"]],
+                float(row["latency_ms"]),
+                float(row["freq_mhz"]),
+                row["framework"],
+            )
             for row in csv.DictReader(file)
             if row["device"] == group.device
             and row["kernel_backend"] == group.backend
@@ -108,11 +119,17 @@ def counts_for(board: str, kernels: str, model: str, dtype: str) -> Counts:
     return counts_of(find_device(board), kernels, [(model, dtype)])[model, dtype]
 
 
-def with_core(board: BoardKind, **changes: object) -> BoardKind:
-    """The board with something of its core changed."""
-    return board.model_copy(update={"core": board.core.model_copy(update=changes)})
+def plain_rows(group: Group, stats: Iterable[str] = ("p50",)) -> list[Row]:
+    """The group's figures with what simpler predictors see, each scaled so that its coefficient is near 1.
 
-
-def scaled(rows: list[Row], factors: list[float]) -> list[Row]:
-    """The rows with their published figures multiplied."""
-    return [replace(row, published_ms=row.published_ms * factor) for row, factor in zip(rows, factors, strict=True)]
+    Units: MACs of float models, of 8-bit ones; activations of float models, of 8-bit ones; instructions; a constant.
+    """
+    found = []
+    for figure in published(group, stats):
+        instructions = counts_for(group.board, group.kernels_for(figure.dtype), figure.model, figure.dtype).instructions
+        is_float = figure.dtype == "fp32"
+        work, moved = macs(figure.model) * 1e-7, activations(figure.model) * 1e-6
+        units = (work * is_float, work * (not is_float), moved * is_float, moved * (not is_float))
+        units += (instructions * 1e-6, 1.0)
+        found.append(Row(figure.model, MODELS[figure.model].family, figure.dtype, figure.latency_ms, units))
+    return found
