@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -307,3 +309,9 @@ def test_a_kernel_that_is_not_in_the_file_is_listed_as_unproven(known: Any) -> N
     )
     found = audit(path, {**promises, "elsewhere/kernel": stranger})
     assert found.unproven == ("elsewhere/kernel",)
+
+
+def test_reading_a_file_does_not_bring_tensorflow_in() -> None:
+    # It takes longer to import than a small model to emulate.
+    script = "import sys, armopt.compress.audit; sys.exit('tensorflow' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", script]).returncode == 0

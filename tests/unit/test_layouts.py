@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from armopt.compress.kernels import Kind
+from armopt.compress.kinds import Kind
 from armopt.compress.layouts import layouts
 
 

@@ -83,7 +83,6 @@ def document(
 
 def _node(model: Path, found: Measurement, judgement: Judgement) -> Node:
     """The measurement under the keys that a node has in result.json."""
-    # Only here: reading a file's weights brings TensorFlow in, which takes longer than emulating a small model.
     from armopt.compress.audit import audit
     from armopt.core.records import Node
 

@@ -13,7 +13,7 @@ import numpy as np
 from armopt.compress.cluster_check import check_codes
 from armopt.compress.constraints import KernelConstraint
 from armopt.compress.data import Array
-from armopt.compress.kernels import Kind
+from armopt.compress.kinds import Kind
 from armopt.compress.layouts import layouts
 from armopt.compress.tflite_file import WeightTensor, read_weights
 from armopt.core.errors import StructureLost

@@ -7,14 +7,13 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from fnmatch import fnmatch
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from armopt.compress.backend import keras
 from armopt.compress.data import Array
-
-Kind = Literal["conv", "conv_transpose", "depthwise", "dense", "embedding", "recurrent", "einsum", "other"]
+from armopt.compress.kinds import Kind
 
 # Layer class (by its own name or a base's) -> weight attribute -> how the converter lays the tensor out, and the axes
 # that one output sums over. Keras lays kernels out as taps, inputs, outputs; transposed ones as taps, outputs, inputs;

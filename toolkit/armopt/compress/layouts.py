@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from itertools import permutations
 
 from armopt.compress.data import Array
-from armopt.compress.kernels import Kind
+from armopt.compress.kinds import Kind
 
 # Four axes have 72 matrices, each a copy to compare; five would have 480. Attention needs three.
 _MOST_AXES = 4

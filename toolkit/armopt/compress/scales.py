@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from armopt.compress.kernels import Kind
+from armopt.compress.kinds import Kind
 
 # Axes of the output channel, in Keras's layout, of the kinds that the converter quantizes with a scale per channel
 # (LiteRT's quantization specification: CONV_2D, DEPTHWISE_CONV_2D, TRANSPOSE_CONV and FULLY_CONNECTED).
