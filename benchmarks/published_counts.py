@@ -20,7 +20,7 @@ from published_models import MODELS, write
 from armopt.catalog.devices import find_device
 from armopt.catalog.search_path import cache_dir
 from armopt.core.counts import Counts
-from armopt.core.device import BoardKind, Runtime
+from armopt.core.device import BoardKind
 from armopt.measuring import REVISION, random_inputs
 from armopt.runners.base import Job, make_runner
 from armopt.runners.local import LocalRunner
@@ -61,7 +61,7 @@ def _count(board: BoardKind, kernels: str, files: list[File]) -> Iterator[Counts
     with closing(LocalRunner(_tell)) as host:
         inputs = [random_inputs(host.describe(path), count=1) for path in paths]
     if kernels == "xnnpack-2023":
-        board = board.model_copy(update={"runtime": Runtime(name="tflite-runtime", version="2.14.0")})
+        board = board.running("tflite-runtime")
     with closing(make_runner("qemu", board, say=_tell)) as runner:
         runner.prepare()
         jobs = [

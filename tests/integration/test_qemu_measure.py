@@ -14,7 +14,6 @@ import pytest
 
 from armopt.catalog.devices import find_device
 from armopt.core.counts import Counts
-from armopt.core.device import Runtime
 from armopt.core.errors import ModelError, UsageError
 from armopt.measuring import measure, random_inputs
 from armopt.runners.base import Job, make_runner
@@ -205,8 +204,7 @@ def _busiest(counts: Counts, segment: int) -> str:
 
 
 def test_another_runtime_brings_its_own_kernels(models: Path) -> None:
-    pi4 = find_device("pi4")
-    older = pi4.model_copy(update={"runtime": Runtime(name="tflite-runtime", version="2.14.0")})
+    older = find_device("pi4").running("tflite-runtime")
     with closing(make_runner("qemu", older, say=print)) as runner:
         [result] = runner.run([_job(models / "float.tflite", True)])
     assert result.environment["runtime"] == "tflite-runtime 2.14.0"

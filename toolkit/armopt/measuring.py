@@ -44,7 +44,7 @@ def measure(
 
     Args:
         artifact: any .tflite file, whoever made it. Dynamic dimensions are set to 1.
-        device: the kind of board.
+        device: the kind of board; `device.running(...)` is the same with another runtime.
         samples: one array per model input, in the model's order, of the tensor's own type (already quantised), first
             axis the samples. None: a few random ones with a fixed seed.
         expected: the outputs of the host's interpreter for the samples, as this function returns them; None: they are
@@ -99,7 +99,8 @@ def measure_each(
     with closing(make_runner("qemu", device, say=say, offline=offline)) as runner:
         runner.prepare()
         say(f"emulated {device.name}: running {len(inputs[0])} samples of {artifact.name}")
-        [result] = runner.run([Job(artifact, inputs, threads=1, count=True)])
+        delegate = device.runtime.kernels == "xnnpack"
+        [result] = runner.run([Job(artifact, inputs, threads=1, count=True, delegate=delegate)])
     assert result.counts is not None
     equal, difference = compare(result.outputs, expected, result.steps)
     observed: dict[str, Any] = {

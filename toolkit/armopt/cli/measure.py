@@ -13,6 +13,8 @@ from armopt.cli.output import chatter_to_stderr, check_picture_name, json_option
 from armopt.cli.target_options import read_target, speed_options
 
 if TYPE_CHECKING:
+    from armopt.core.calibration import Kernels
+    from armopt.core.device import RuntimeName
     from armopt.core.records import Measurement
 
 _TOP = 10
@@ -40,6 +42,8 @@ class ThreadNumbers(click.ParamType[tuple[int, ...]]):
 @click.option("--emulate", is_flag=True, help="Emulate the board even where a real one is registered.")
 @click.option("--threads", type=ThreadNumbers(), metavar="N[,N]", help="Of the runtime; default: the board kind's own.")
 @click.option("--freq", "freq_mhz", type=click.IntRange(1, 10_000), metavar="MHZ", help="If not the board's.")
+@click.option("--runtime", type=click.Choice(["litert", "tflite-runtime"]), help="Default: the board kind's own.")
+@click.option("--kernels", type=click.Choice(["xnnpack", "builtin"]), help="XNNPACK's, or the runtime's own (ruy).")
 @click.option("--by-operator", is_flag=True, help="Show the ten slowest operators, what limits each, what would help.")
 @click.option("--all-operators", is_flag=True, help="The same of all operators.")
 @click.option(
@@ -59,6 +63,8 @@ def command(
     emulate: bool,
     threads: tuple[int, ...] | None,
     freq_mhz: int | None,
+    runtime: RuntimeName | None,
+    kernels: Kernels | None,
     by_operator: bool,
     all_operators: bool,
     other: Path | None,
@@ -79,7 +85,7 @@ def command(
     from armopt.core.records import Metric
 
     check_picture_name(plot)
-    target, kind = read_target(limits), find_device(device_name)
+    target, kind = read_target(limits), find_device(device_name).running(runtime, kernels)
     numbers = threads or (kind.runtime.threads,)
     in_parts = by_operator or all_operators or other is not None or plot is not None
     with chatter_to_stderr():

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from armopt.core.calibration import Calibration
+from armopt.core.calibration import Calibration, Kernels
 from armopt.core.instructions import CLASS_INDEX
 from armopt.core.records import Record
 
@@ -48,11 +48,14 @@ class Memory(Record):
     source: str
 
 
-class Runtime(Record):
-    """The inference runtime that figures of this board are for; `version` is what the emulator's lock file pins."""
+RuntimeName = Literal["litert", "tflite-runtime"]
 
-    name: Literal["litert", "tflite-runtime"]
-    version: str
+
+class Runtime(Record):
+    """The inference runtime that figures of this board are for; its version is what the place that runs it has."""
+
+    name: RuntimeName
+    kernels: Kernels = Field("xnnpack", description="whose kernels it uses where it can")
     threads: int = Field(1, gt=0)
 
 
@@ -123,6 +126,12 @@ class BoardKind(BoardFile):
     def calibrations(self) -> tuple[Calibration, ...]:
         """The calibrations that hold for this board: its own, then its core's."""
         return self.own_calibrations + self.core.calibrations
+
+    def running(self, runtime: RuntimeName | None = None, kernels: Kernels | None = None) -> BoardKind:
+        """The same kind of board with another runtime, or other kernels of it."""
+        asked = {"name": runtime, "kernels": kernels}
+        changed = self.runtime.model_copy(update={key: value for key, value in asked.items() if value is not None})
+        return self.model_copy(update={"runtime": changed})
 
     def cpuinfo(self) -> str:
         """The text of /proc/cpuinfo on an arm64 kernel, as far as runtimes read it (one paragraph per core)."""

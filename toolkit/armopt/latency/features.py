@@ -14,9 +14,9 @@ from armopt.core.device import BoardKind
 from armopt.latency.cycles import block_cycles
 
 # Functions that every thread runs on its share of the operator: XNNPACK's micro-kernels and the loops that call them,
-# ruy's and gemmlowp's matrix products with their packing, depthwise convolutions.
-_PARALLEL = re.compile(r"^xnn_|^ruy::|gemm|[Gg]emv|[Dd]epthwise")
-_MATRIX = re.compile(r"gemm|[Gg]emv|^ruy::Kernel")
+# ruy's, gemmlowp's and Eigen's matrix products with their packing, depthwise convolutions.
+_PARALLEL = re.compile(r"^xnn_|^ruy::|gemm|[Gg]emv|Eigen::internal::gebp|[Dd]epthwise")
+_MATRIX = re.compile(r"gemm|[Gg]emv|^ruy::Kernel|Eigen::internal::gebp")
 # Functions that lay a picture's patches out as rows of a matrix, which one thread does.
 _IM2COL = re.compile(r"[Ii]m2col|ExtractPatch")
 _INTEGER_MACS = ("int_mac_long", "int_mac", "dot", "i8mm")

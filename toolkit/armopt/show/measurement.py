@@ -21,7 +21,7 @@ def measurement_table(found: Measurement, more_threads: Sequence[Measurement] = 
     table.add_column("value", overflow="fold")
     rows: list[tuple[str, str]] = [
         ("device", f"{found.device}, {found.freq_mhz} MHz, {_threads(found)}"),
-        ("runner", f"{found.runner}, {found.runtime}"),
+        ("runner", f"{found.runner}, {found.runtime}, {found.environment.get('kernels', 'its own')} kernels"),
     ]
     if found.latency_ms is not None:
         latency = found.latency_ms
