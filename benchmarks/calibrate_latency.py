@@ -65,7 +65,6 @@ _SHARED_LINE, _SHARED_OPERATOR_US = 0.95, 10.0
 _THREADS_WIDER = 1.2
 _FAMILY_WIDER = 1.15  # a core with the pipes of the one that was fitted
 _OTHER_CORE_WIDER = 1.35
-_EVIDENCE = "half width that holds 90% of figures whose model family was left out"
 
 
 def _calibrations(one: list[Judged], four: list[Judged]) -> list[Fitted]:
@@ -116,14 +115,19 @@ def _ways(judged: Judged, wider: float, why: str, four: list[Judged]) -> list[Ca
     if rows < FEW:
         width, few = width**FEW_WIDER, "; few data, so wider"
     width *= wider
-    told_rows = f"{rows} published figures: {judged.title}"
+    told_rows = f"{rows} published figures ({judged.title})"
     base = {"rows": rows, "source": told_rows}
 
     def way(width: float, why: str, **changes: object) -> Calibration:
         around = {"low": round(1 / width, 3), "high": round(width, 3)}
         return Calibration.model_validate({**terms, **base, **around, "interval_source": why, **changes})
 
-    evidence = f"{_EVIDENCE} ({told_rows}){few}{why}"
+    left = "model" if judged.group.backend == "ncnn" else "model family"
+
+    def evidence_of(rows: str) -> str:
+        return f"90% of {rows} lie within when their {left} is left out of the fit"
+
+    evidence = f"{evidence_of(told_rows)}{few}{why}" if rows > 1 else f"a judgement: a single figure{few}{why}"
     shared = {"line": _SHARED_LINE, "operator_us": _SHARED_OPERATOR_US, "threads": (2, 64)}
     many = f"{evidence}; wider: several threads, checked on ncnn's published gains only"
     ways = [
@@ -135,15 +139,15 @@ def _ways(judged: Judged, wider: float, why: str, four: list[Judged]) -> list[Ca
     for ruy in [one for one in four if one.group is RUY["v2.4.1"]]:
         numbers = ruy.shape.name
         found = dict(zip(names, map(float, ruy.shape.terms(ruy.coefficients, len(names))), strict=True))
-        told_ruy = f"{len(ruy.rows)} published figures: {ruy.title}"
+        told_ruy = f"{len(ruy.rows)} published figures ({ruy.title})"
         ways.append(
             way(
-                half_width(ruy.by_family), f"{_EVIDENCE} ({told_ruy})", kernels="builtin", numbers=(numbers,),
+                half_width(ruy.by_family), evidence_of(told_ruy), kernels="builtin", numbers=(numbers,),
                 threads=(2, 64), rows=len(ruy.rows), source=told_ruy, **found,
             )
         )  # fmt: skip
     if not four:
-        ways.append(way(width * _THREADS_WIDER**2, f"{own}; {many}", kernels="builtin", **shared))
+        ways.append(way(width * _THREADS_WIDER**2, f"{own}, and not with several threads", kernels="builtin", **shared))
     return ways
 
 

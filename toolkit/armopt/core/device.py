@@ -41,11 +41,19 @@ class Caches(Record):
 
 
 class Memory(Record):
-    """Main memory as one core sees it."""
+    """Main memory as one core sees it, and as all do together."""
 
     copy_gb_s: float = Field(gt=0, description="memcpy rate in GB/s of data copied (each byte is read and written)")
+    shared_copy_gb_s: float | None = Field(
+        None, gt=0, description="the same of all cores together at most; None: one core reaches what all do"
+    )
     latency_ns: float | None = None
     source: str
+
+    def copy_rate(self, threads: int) -> float:
+        """GB/s that so many cores copy together."""
+        most = self.shared_copy_gb_s or self.copy_gb_s
+        return max(self.copy_gb_s, min(threads * self.copy_gb_s, most))
 
 
 RuntimeName = Literal["litert", "tflite-runtime"]

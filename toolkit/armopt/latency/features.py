@@ -67,7 +67,7 @@ class Features:
                 self.im2col / per_ms,
                 self.misses / share * 1e-6,
                 # A copy of one byte moves two.
-                self.lines * LINE_BYTES / (2 * device.memory.copy_gb_s * 1e6),
+                self.lines * LINE_BYTES / (2 * device.memory.copy_rate(share) * 1e6),
                 self.operators * 1e-3,
             ],
             axis=1,
