@@ -147,7 +147,10 @@ def test_samples_that_do_not_fit_are_told_so(models: Path, samples: list[np.ndar
 def test_four_threads_are_modelled_from_one_threads_counts(models: Path) -> None:
     one, four = (measure(models / "int8.tflite", find_device("pi4"), threads=threads)[0] for threads in (1, 4))
     assert one.instructions == pytest.approx(four.instructions, rel=0.001)
-    assert one.latency_ms and four.latency_ms and four.latency_ms.p50 < one.latency_ms.p50
+    assert one.latency_ms and four.latency_ms and one.interval_ms and four.interval_ms
+    # So small a network is not faster with four: sharing its operators costs more than they take.
+    assert four.latency_ms.p50 != one.latency_ms.p50
+    assert four.interval_ms[1] / four.latency_ms.p50 > one.interval_ms[1] / one.latency_ms.p50
 
 
 def test_the_board_sees_its_own_cpus_and_not_the_hosts() -> None:
