@@ -1,10 +1,14 @@
-"""Finds board kinds by name: `devices/NAME.toml` joined with the `devices/cores/CORE.toml` that it names."""
+"""Finds board kinds by name: `devices/NAME.toml` joined with the `devices/cores/CORE.toml` that it names.
+
+What the user calibrated on a board of the kind (`catalog/calibrations.py`) comes with it.
+"""
 
 from __future__ import annotations
 
 import difflib
 from pathlib import Path
 
+from armopt.catalog.calibrations import read_user_calibrations
 from armopt.catalog.search_path import list_data
 from armopt.catalog.toml_record import read_toml_record
 from armopt.core.device import BoardFile, BoardKind, CoreKind
@@ -20,7 +24,7 @@ def find_device(name: str) -> BoardKind:
     """The board kind called `name`, or described by the TOML file at that path.
 
     Raises:
-        UsageError: no such board kind, or its file or its core's file is wrong.
+        UsageError: no such board kind, or its file, its core's or the user's calibrations of it are wrong.
     """
     if name.endswith(".toml") and Path(name).is_file():
         return _load(Path(name))
@@ -46,4 +50,9 @@ def _load(path: Path) -> BoardKind:
         core = find_core(board.cpu.core)
     except UsageError as error:
         raise UsageError(f"{path}: cpu.core: {error.what}", error.mend) from error
-    return BoardKind(**{field: getattr(board, field) for field in BoardFile.model_fields}, core=core)
+    own = read_user_calibrations(board.name, core.name)
+    return BoardKind(
+        **{field: getattr(board, field) for field in BoardFile.model_fields},
+        core=core,
+        user_calibrations=own.calibrations if own else (),
+    )

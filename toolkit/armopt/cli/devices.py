@@ -1,16 +1,25 @@
-"""`armopt devices`: the board kinds that armopt knows."""
+"""`armopt devices`: the board kinds that armopt knows, and what your own board makes of one."""
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
 import click
 
-from armopt.cli.output import json_option, print_json, print_rich
+from armopt.cli.output import chatter_to_stderr, json_option, print_json, print_rich, say
+
+if TYPE_CHECKING:
+    from armopt.calibrating import Calibrated
 
 
-@click.command()
+@click.group(invoke_without_command=True)
 @json_option
-def command(as_json: bool) -> int:
+@click.pass_context
+def command(context: click.Context, as_json: bool) -> int:
     """List the board kinds: a name for --device, and what stands for the board when it is emulated."""
+    if context.invoked_subcommand is not None:
+        return 0
     from armopt.catalog.devices import find_device, list_devices
 
     kinds = [find_device(name) for name in list_devices()]
@@ -21,3 +30,89 @@ def command(as_json: bool) -> int:
 
         print_rich(devices_table(kinds))
     return 0
+
+
+@command.command("calibrate")
+@click.option("--device", "device_name", metavar="KIND", required=True, help="Board kind; see armopt devices.")
+@click.option("--export", "folder", type=click.Path(path_type=Path), metavar="DIR", help="Write the shapes to time.")
+@click.option("--timings", type=click.Path(path_type=Path), metavar="FILE", help="The timings.json that came back.")
+@click.option("--local", is_flag=True, help="This machine is the board: time and fit in one go.")
+@click.option("--forget", is_flag=True, help="Remove your calibration of this kind.")
+@click.option("--anyway", is_flag=True, help="Take timings that are far from what the model says.")
+@click.option("--offline", is_flag=True, help="Never fetch anything.")
+@json_option
+def calibrate_command(
+    device_name: str,
+    folder: Path | None,
+    timings: Path | None,
+    local: bool,
+    forget: bool,
+    anyway: bool,
+    offline: bool,
+    as_json: bool,
+) -> int:
+    """Fit the latency model to a board of yours: give one of --export, --timings, --local, --forget.
+
+    --export writes a few small models and a script; run it on the board, bring timings.json back, and give it with
+    --timings. The coefficients are kept in your configuration folder and used for that kind from then on.
+    """
+    from armopt.catalog.devices import find_device
+    from armopt.core.errors import UsageError
+
+    if sum((folder is not None, timings is not None, local, forget)) != 1:
+        raise UsageError("nothing to do, or several things", "give one of --export, --timings, --local, --forget")
+    if forget:
+        from armopt.catalog.calibrations import forget_user_calibrations
+
+        there_was = forget_user_calibrations(device_name)
+        say(f"{device_name}: {'your calibration is removed' if there_was else 'there was no calibration of yours'}")
+        if as_json:
+            print_json({"device": device_name, "removed": there_was})
+        return 0
+    kind = find_device(device_name)
+    with chatter_to_stderr():
+        from armopt.calibrating import calibrate, export_shapes, read_timings, time_here
+
+        if folder is not None:
+            export_shapes(kind, folder, say=say)
+            say(f"wrote {folder}: copy it to the board; its README says how to go on")
+            if as_json:
+                print_json({"device": device_name, "folder": str(folder)})
+            return 0
+        read = time_here(kind, say=say) if timings is None else read_timings(timings)
+        found = calibrate(kind, read, anyway=anyway, say=say, offline=offline)
+    if as_json:
+        print_json(_document(found))
+    else:
+        _show(found)
+    return 0
+
+
+def _shapes(found: Calibrated) -> list[tuple[str, float, float, float, float]]:
+    return [
+        (one.name, one.measured_ms, before, after, left_out)
+        for _, timed, fit in found.parts
+        for one, before, after, left_out in zip(timed, fit.before_ms, fit.after_ms, fit.left_out_ms, strict=True)
+    ]
+
+
+def _document(found: Calibrated) -> dict[str, Any]:
+    names = ("probe", "measured_ms", "before_ms", "after_ms", "left_out_ms")
+    return {
+        "device": found.device,
+        "runtime": found.runtime,
+        "freq_mhz": found.freq_mhz,
+        "calibrations": [one.model_dump(mode="json") for one in found.calibrations],
+        "timings": [dict(zip(names, row, strict=True)) for row in _shapes(found)],
+        "file": str(found.path),
+    }
+
+
+def _show(found: Calibrated) -> None:
+    from armopt.show.calibration import shapes_table, terms_table
+
+    for (base, _, fit), after in zip(found.parts, found.calibrations, strict=True):
+        print_rich(terms_table(base, after, fit.told))
+        click.echo(f"interval: {1 / fit.factor:.2f} to {fit.factor:.2f} times the prediction; {fit.reason}\n")
+    print_rich(shapes_table(_shapes(found)))
+    click.echo(f"used for {found.device} from now on: {found.path} (at {found.freq_mhz} MHz, {found.runtime})")

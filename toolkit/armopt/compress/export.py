@@ -40,7 +40,7 @@ def export_tflite(
 ) -> Exported:
     """Write a .tflite, by default full-integer INT8: int8 weights per channel, int8 activations, inputs and outputs.
 
-    Inputs and outputs have the type of the activations: int8, int16 (`16x8`), or float32 (`dynamic`, `float16`).
+    Inputs and outputs have the type of the activations: int8, int16 (`16x8`), or float32 (all others).
     Operators that the converter can't quantize stay float and are noted. The batch is 1 unless the model fixes one.
 
     Args:

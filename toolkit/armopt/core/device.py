@@ -126,14 +126,15 @@ class BoardFile(Record):
 
 
 class BoardKind(BoardFile):
-    """A board file joined with the core that it names."""
+    """A board file joined with the core that it names, and with what the user's own board was found to do."""
 
     core: CoreKind
+    user_calibrations: tuple[Calibration, ...] = ()
 
     @property
     def calibrations(self) -> tuple[Calibration, ...]:
-        """The calibrations that hold for this board: its own, then its core's."""
-        return self.own_calibrations + self.core.calibrations
+        """The calibrations that hold for this board: the user's, then the kind's own, then its core's."""
+        return self.user_calibrations + self.own_calibrations + self.core.calibrations
 
     def running(self, runtime: RuntimeName | None = None, kernels: Kernels | None = None) -> BoardKind:
         """The same kind of board with another runtime, or other kernels of it."""

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal, get_args
 
-NumberFormat = Literal["int8", "16x8", "dynamic", "float16"]
+NumberFormat = Literal["int8", "16x8", "dynamic", "float16", "float32"]
 """What a .tflite computes with.
 
 `int8`: INT8 weights and activations. `16x8`: INT8 weights, INT16 activations. `dynamic`: INT8 weights of large kernels,
 float32 activations that kernels may quantize as they run. `float16`: weights stored as float16, computed in float32 or,
-on cores that can, in float16.
+on cores that can, in float16. `float32`: as trained; no leaf is, but the shapes that are timed on boards are.
 """
 NUMBER_FORMATS: tuple[NumberFormat, ...] = get_args(NumberFormat)
 

@@ -22,7 +22,7 @@ def devices_table(kinds: Sequence[BoardKind]) -> Table:
     for kind in kinds:
         emulator = kind.core.emulator
         table.add_row(
-            clean(kind.name),
+            clean(kind.name) + (" (calibrated by you)" if kind.user_calibrations else ""),
             clean(kind.title),
             clean(f"{kind.cpu.cores}x {kind.core.title}, {kind.cpu.freq_mhz} MHz"),
             clean(kind.isa),
