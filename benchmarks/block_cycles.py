@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from armopt.core.decode import count_classes
 from armopt.core.device import CoreKind
 from armopt.latency import ports
 from armopt.latency.cycles import block_cycles
@@ -46,7 +47,7 @@ def compare(
         core: with a `scheduler`, else there is nothing to compare.
         functions: (blocks,) the function each lies in, where known.
     """
-    classes = ports.count_classes(blocks)
+    classes = count_classes(blocks)
     mca = block_cycles(blocks, executions, core)
     both = np.stack([ports.block_cycles(classes, core), mca.cycles], axis=1) * executions[:, None]
     sums: dict[str, NDArray[np.float64]] = {}

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from armopt.catalog.devices import find_core
+from armopt.core.decode import count_classes
 from armopt.core.device import CoreKind
 from armopt.latency import block_cache, ports
 from armopt.latency.block_cache import block_hash, read_cycles, user_path, write_cycles
@@ -32,7 +33,7 @@ RUNS = np.array([1000, 500, 2000, 100, 1])
 
 
 def by_ports(blocks: list[bytes], core: CoreKind) -> list[float]:
-    return ports.block_cycles(ports.count_classes(blocks), core).tolist()
+    return ports.block_cycles(count_classes(blocks), core).tolist()
 
 
 @pytest.fixture(autouse=True)

@@ -6,9 +6,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from armopt.core.decode import instruction_class
+from armopt.core.decode import count_classes, instruction_class
 from armopt.core.instructions import CLASS_INDEX, CLASSES
-from armopt.latency.ports import count_classes
 
 FMLA, LDR_Q, SUBS, B_NE = 0x4E22CC20, 0x3DC00020, 0xF1000400, 0x54FFFFC1
 

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from armopt.core.decode import class_counts
+from armopt.core.decode import count_classes
 from armopt.core.instructions import CLASSES
 
 LINE_BYTES = 64
@@ -42,7 +42,7 @@ class Counts:
     @cached_property
     def classes(self) -> NDArray[np.int64]:
         """(blocks, len(CLASSES)) instructions of each class in one execution of each block."""
-        return np.array([class_counts(block) for block in self.blocks], np.int64).reshape(-1, len(CLASSES))
+        return count_classes(self.blocks)
 
     @cached_property
     def block_executions(self) -> NDArray[np.int64]:

@@ -8,7 +8,11 @@ from __future__ import annotations
 
 import struct
 from collections import Counter
+from collections.abc import Sequence
 from functools import cache
+
+import numpy as np
+from numpy.typing import NDArray
 
 from armopt.core.instructions import CLASSES
 
@@ -22,6 +26,11 @@ def class_counts(block: bytes) -> tuple[int, ...]:
     """Instructions of each class, in the order of `CLASSES`, in a block of little-endian instruction words."""
     found = Counter(map(instruction_class, struct.unpack(f"<{len(block) // 4}I", block)))
     return tuple(found[name] for name in CLASSES)
+
+
+def count_classes(blocks: Sequence[bytes]) -> NDArray[np.int64]:
+    """(blocks, len(CLASSES)) instructions of each class in each block of little-endian instruction words."""
+    return np.array([class_counts(block) for block in blocks], np.int64).reshape(-1, len(CLASSES))
 
 
 def ends_block(word: int) -> bool:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from armopt.core.decode import count_classes
 from armopt.core.device import CoreKind
 from armopt.latency import ports
 from armopt.latency.block_cache import block_hash, read_cycles, shipped_path, user_path, write_cycles
@@ -48,7 +49,7 @@ def block_cycles(blocks: Sequence[bytes], executions: NDArray[np.int64], core: C
     Raises:
         DeviceError: llvm-mca is there and failed.
     """
-    classes = ports.count_classes(blocks)
+    classes = count_classes(blocks)
     work = classes.sum(axis=1) * executions
     cycles = ports.block_cycles(classes, core)
     known = np.zeros(len(blocks), bool)

@@ -7,12 +7,11 @@ Reineke, uops.info, ASPLOS 2019). Two vector pipes share what both can execute. 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 import numpy as np
 from numpy.typing import NDArray
 
-from armopt.core.decode import class_counts
 from armopt.core.device import CoreKind
 from armopt.core.instructions import CLASS_INDEX, CLASS_UNIT, CLASSES, UNITS
 
@@ -42,8 +41,3 @@ def unit_cycles(classes: NDArray[np.int64], core: CoreKind) -> dict[str, NDArray
     vector = np.maximum.reduce([either + (first + second) / 2, first, second])
     issue = classes.sum(axis=1) / core.issue_width
     return {"vector": vector, "issue": issue, **{unit: busy(names) for unit, names in units.items()}}
-
-
-def count_classes(blocks: Sequence[bytes]) -> NDArray[np.int64]:
-    """(blocks, len(CLASSES)) instructions of each class in each block of little-endian instruction words."""
-    return np.array([class_counts(block) for block in blocks], np.int64).reshape(-1, len(CLASSES))
