@@ -106,49 +106,50 @@ def _by_ncnn(board: str) -> Judged:
 
 
 def _ways(judged: Judged, wider: float, why: str, four: list[Judged]) -> list[Calibration]:
-    """One thread and several with XNNPACK's kernels, one and several with the runtime's own."""
-    names = list(Terms.model_fields)
-    terms = dict(zip(names, map(float, judged.shape.terms(judged.coefficients, len(names))), strict=True))
-    rows = len(judged.rows)
-    width = half_width(judged.by_family) if rows > 1 else _ALONE
-    few = ""
-    if rows < FEW:
-        width, few = width**FEW_WIDER, "; few data, so wider"
-    width *= wider
+    """One thread and several with XNNPACK's kernels, one and several with the runtime's own; float and INT8 apart."""
+    terms = _terms(judged)
+    rows, left = len(judged.rows), "model" if judged.group.backend == "ncnn" else "model family"
     told_rows = f"{rows} published figures ({judged.title})"
-    base = {"rows": rows, "source": told_rows}
+    width = half_width(judged.by_family) if rows > 1 else _ALONE
+    within = f"90% of {{}} lie within when their {left} is left out of the fit"
+    evidence = within.format(told_rows) if rows > 1 else "a judgement: a single figure"
 
     def way(width: float, why: str, **changes: object) -> Calibration:
         around = {"low": round(1 / width, 3), "high": round(width, 3)}
-        return Calibration.model_validate({**terms, **base, **around, "interval_source": why, **changes})
+        base = {**terms, "rows": rows, "source": told_rows}
+        return Calibration.model_validate({**base, **around, "interval_source": why, **changes})
 
-    left = "model" if judged.group.backend == "ncnn" else "model family"
-
-    def evidence_of(rows: str) -> str:
-        return f"90% of {rows} lie within when their {left} is left out of the fit"
-
-    evidence = f"{evidence_of(told_rows)}{few}{why}" if rows > 1 else f"a judgement: a single figure{few}{why}"
     shared = {"line": _SHARED_LINE, "operator_us": _SHARED_OPERATOR_US, "threads": (2, 64)}
-    many = f"{evidence}; wider: several threads, checked on ncnn's published gains only"
-    ways = [
-        way(width, evidence, kernels="xnnpack", threads=(1, 1)),
-        way(width * _THREADS_WIDER, many, kernels="xnnpack", **shared),
-    ]
-    own = f"{evidence}; wider: fitted on XNNPACK's kernels, not the runtime's own"
-    ways.append(way(width * _THREADS_WIDER, own, kernels="builtin", threads=(1, 1)))
+    ways = []
+    for numbers, title in (("float", "float"), ("integer", "INT8")):
+        own_rows = len(of_numbers(numbers, judged.rows))
+        few = own_rows < FEW
+        around = (width**FEW_WIDER if few else width) * wider
+        reason = evidence + (f"; few data of {title} ({own_rows}), so wider" if few else "") + why
+        threads = f"{reason}; wider: several threads, checked on ncnn's published gains only"
+        kernels = f"{reason}; wider: fitted on XNNPACK's kernels, not the runtime's own"
+        ways += [
+            way(around, reason, kernels="xnnpack", numbers=(numbers,), threads=(1, 1)),
+            way(around * _THREADS_WIDER, threads, kernels="xnnpack", numbers=(numbers,), **shared),
+            way(around * _THREADS_WIDER, kernels, kernels="builtin", numbers=(numbers,), threads=(1, 1)),
+        ]
+        if not four:
+            both = f"{kernels}, and not with several threads"
+            ways.append(way(around * _THREADS_WIDER**2, both, kernels="builtin", numbers=(numbers,), **shared))
     for ruy in [one for one in four if one.group is RUY["v2.4.1"]]:
-        numbers = ruy.shape.name
-        found = dict(zip(names, map(float, ruy.shape.terms(ruy.coefficients, len(names))), strict=True))
         told_ruy = f"{len(ruy.rows)} published figures ({ruy.title})"
         ways.append(
             way(
-                half_width(ruy.by_family), evidence_of(told_ruy), kernels="builtin", numbers=(numbers,),
-                threads=(2, 64), rows=len(ruy.rows), source=told_ruy, **found,
+                half_width(ruy.by_family), within.format(told_ruy), kernels="builtin", numbers=(ruy.shape.name,),
+                threads=(2, 64), rows=len(ruy.rows), source=told_ruy, **_terms(ruy),
             )
         )  # fmt: skip
-    if not four:
-        ways.append(way(width * _THREADS_WIDER**2, f"{own}, and not with several threads", kernels="builtin", **shared))
     return ways
+
+
+def _terms(judged: Judged) -> dict[str, float]:
+    names = list(Terms.model_fields)
+    return dict(zip(names, map(float, judged.shape.terms(judged.coefficients, len(names))), strict=True))
 
 
 _ALONE = 1.15  # half width where there is a single figure, before it is widened: a judgement

@@ -26,16 +26,21 @@ from armopt.latency.model import predict_from
 
 
 def errors_table(all_judged: list[Judged]) -> str:
-    """Left-out errors of every group."""
+    """Left-out errors of every group, and of its float and 8-bit rows apart where it has both."""
     lines = ["| rows of | rows | family left out | bias | model left out | all seen | 90% within |", "|---" * 7 + "|"]
     for judged in all_judged:
-        found = judged.by_family
+        family, model = judged.by_family, left_out(judged.shape, judged.rows, by_model)
         seen = judged.shape.matrix(judged.rows) @ judged.coefficients / [row.published_ms for row in judged.rows]
-        few = ", few data" if len(judged.rows) < FEW else ""
-        lines.append(
-            f"| {judged.title} | {len(judged.rows)}{few} | {told(found)} | {100 * (np.median(found) - 1):+.1f} "
-            f"| {told(left_out(judged.shape, judged.rows, by_model))} | {told(seen)} | x{half_width(found):.2f} |"
-        )
+        is_float = np.array([row.dtype == "fp32" for row in judged.rows])
+        kinds = {judged.title: np.ones(len(is_float), bool)}
+        if is_float.any() and not is_float.all():
+            kinds |= {"- of these float": is_float, "- of these 8 bits": ~is_float}
+        for title, rows in kinds.items():
+            few = ", few data" if rows.sum() < FEW else ""
+            lines.append(
+                f"| {title} | {rows.sum()}{few} | {told(family[rows])} | {100 * (np.median(family[rows]) - 1):+.1f} "
+                f"| {told(model[rows])} | {told(seen[rows])} | x{half_width(family[rows]):.2f} |"
+            )
     return "\n".join(lines)
 
 
