@@ -17,6 +17,7 @@ import pytest
 
 from armopt.calibrating import calibrate, export_shapes, read_timings, time_here
 from armopt.catalog.devices import find_device
+from armopt.cli.main import run
 from armopt.compress.probes import write_probes
 from armopt.core.calibration import Terms, choose
 from armopt.core.errors import DeviceError, UsageError
@@ -97,6 +98,22 @@ def test_the_boards_terms_come_back_and_are_used_from_then_on(
     assert before.latency_ms and after.latency_ms
     assert after.latency_ms.p50 == pytest.approx(1.3 * before.latency_ms.p50, rel=0.05)
     assert "your own calibration" in (after.interval_source or "")
+
+
+def test_the_command_shows_what_it_found_and_what_to_know_of_it(
+    timings: dict[str, Any], own_config: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    path = written(own_config, timings | {"highest_mhz": 1500, "lowest_mhz": 900, "governor": "ondemand"})
+    command = ["devices", "calibrate", "--device", "pi4", "--timings", str(path)]
+    assert run(command) == 0
+    shown = capfd.readouterr()
+    assert "told by the timings" in shown.out and "left out" in shown.out and "interval:" in shown.out
+    assert "1500 MHz" in shown.err and "ondemand" in shown.err
+    assert run([*command, "--json"]) == 0
+    told = json.loads(capfd.readouterr().out)
+    assert len(told["timings"]) == 48 and len(told["notes"]) == 2
+    assert {tuple(one["threads"]) for one in told["calibrations"]} == {(1, 1), (2, 64)}
+    assert Path(told["file"]).is_file()
 
 
 def test_timings_of_another_board_or_of_other_files_are_refused(timings: dict[str, Any], own_config: Path) -> None:

@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -18,11 +18,11 @@ from pathlib import Path
 from filelock import FileLock
 from pydantic import ValidationError
 
-from armopt.catalog.calibrations import UserCalibrations, write_user_calibrations
+from armopt.catalog.calibrations import UserCalibrations, user_calibrations_path, write_user_calibrations
 from armopt.catalog.search_path import cache_dir
-from armopt.core.calibration import Calibration, Terms, choose
+from armopt.core.calibration import Calibration, Numbers, Terms, choose
 from armopt.core.device import BoardKind, RuntimeName
-from armopt.core.errors import DeviceError, UsageError
+from armopt.core.errors import DeviceError, StoreError, UsageError
 from armopt.core.timings import BoardTimings, ProbeTiming, shape_of
 from armopt.latency.features import Features, features_of
 from armopt.latency.refine import Refined, Timed, refine, summarise
@@ -39,15 +39,20 @@ _README = """Shapes that armopt times to calibrate its latency model for {device
 _LARGEST_FILE = 16 << 20
 # Further off than that a timing is of another board, another unit, or a machine that was busy with something else.
 _ABSURD = (0.2, 5.0)
+# Clocks are read just after timing, and differ a little by themselves.
+_SAME_CLOCK, _STEADY_CLOCK = 0.03, 0.05
 
 
 @dataclass(frozen=True)
 class Calibrated:
-    """What a calibration found: one `Refined` for each way of running, with what it started from and was fitted on."""
+    """What a calibration found: one `Refined` for each way of running, with what it started from and was fitted on.
+
+    `notes` are sentences on the timings that a reader should know.
+    """
 
     device: str
     runtime: str
-    freq_mhz: int
+    notes: tuple[str, ...]
     parts: tuple[tuple[Calibration, tuple[Timed, ...], Refined], ...]
     calibrations: tuple[Calibration, ...]
     path: Path
@@ -57,15 +62,13 @@ def export_shapes(device: BoardKind, folder: Path, *, say: Say) -> None:
     """Write the shapes, what times them and how to go on into a new or empty folder.
 
     Raises:
-        UsageError: the folder holds something.
+        UsageError: the folder holds something, or nothing could be kept for a kind of that name.
         ConversionError, StoreError: a shape could not be made or written.
     """
+    user_calibrations_path(device.name)  # refuses such a name before minutes were spent on the board
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UsageError(f"'{folder}' is not empty", "name a new folder")
     made = _shapes(say)
-    folder.mkdir(parents=True, exist_ok=True)
-    for source in (*made.values(), AGENT, DRIVER):
-        shutil.copy(source, folder / source.name)
     asked = {
         "device": device.name,
         "implementer": device.core.implementer,
@@ -74,9 +77,15 @@ def export_shapes(device: BoardKind, folder: Path, *, say: Say) -> None:
         "threads": sorted({1, device.cpu.cores}),
         "probes": list(made),
     }
-    (folder / "probes.json").write_text(json.dumps(asked, indent=1) + "\n", encoding="utf-8")
     text = _README.format(device=device.name, runtime=device.runtime.name)
-    (folder / "README").write_text(text, encoding="utf-8")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for source in (*made.values(), AGENT, DRIVER):
+            shutil.copy(source, folder / source.name)
+        (folder / "probes.json").write_text(json.dumps(asked, indent=1) + "\n", encoding="utf-8")
+        (folder / "README").write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise StoreError(f"'{folder}' can't be written: {error.strerror or error}", "name another folder") from error
 
 
 def time_here(device: BoardKind, *, say: Say) -> BoardTimings:
@@ -95,9 +104,11 @@ def time_here(device: BoardKind, *, say: Say) -> BoardTimings:
 def read_timings(path: Path) -> BoardTimings:
     """What measure.py wrote. Raises UsageError: unreadable, too large, or not such a file."""
     try:
-        if path.stat().st_size > _LARGEST_FILE:
+        with path.open("rb") as file:
+            content = file.read(_LARGEST_FILE + 1)  # a pipe or a device tells no size
+        if len(content) > _LARGEST_FILE:
             raise UsageError(f"{path}: larger than {_LARGEST_FILE >> 20} MB", "give the timings.json of measure.py")
-        return BoardTimings.model_validate_json(path.read_bytes())
+        return BoardTimings.model_validate_json(content)
     except OSError as error:
         raise UsageError(f"{path}: can't be read ({error.strerror})", "check the path") from error
     except ValidationError as error:
@@ -125,16 +136,8 @@ def calibrate(
     _check_board(device, timings)
     name: RuntimeName = "tflite-runtime" if timings.runtime.startswith("tflite-runtime") else "litert"
     kind = device.model_copy(update={"user_calibrations": ()}).running(name, timings.kernels)
-    freq_mhz = round(timings.highest_mhz or device.cpu.freq_mhz)
-    features = _features(kind, timings, say=say, offline=offline)
-    grouped: dict[int, tuple[Calibration, list[Timed]]] = {}
-    for timing in timings.timings:
-        one = features[timing.probe]
-        base = choose(kind.calibrations, one.kernels, one.numbers, timing.threads)
-        units = one.design(kind, threads=timing.threads, freq_mhz=freq_mhz).sum(axis=0)
-        timed = summarise(timing.probe, shape_of(timing.probe), units.tolist(), timing.raw_ms)
-        grouped.setdefault(id(base), (base, []))[1].append(timed)
-    parts = tuple((base, tuple(timed), refine(timed, base)) for base, timed in grouped.values())
+    features, counted = _features(kind, timings, say=say, offline=offline)
+    parts = _refined(kind, timings, features)
     if not anyway:
         _refuse_absurd(parts)
     today = datetime.now(UTC).date().isoformat()
@@ -148,7 +151,48 @@ def calibrate(
             timings=len(timings.timings), calibrations=calibrations,
         )
     )  # fmt: skip
-    return Calibrated(device.name, timings.runtime, freq_mhz, parts, calibrations, path)
+    return Calibrated(device.name, timings.runtime, _notes(device, timings, counted), parts, calibrations, path)
+
+
+def _refined(
+    kind: BoardKind, timings: BoardTimings, features: Mapping[str, Features]
+) -> tuple[tuple[Calibration, tuple[Timed, ...], Refined], ...]:
+    """One fit for each way of running that was timed. What each starts from says what it holds for.
+
+    The clock is the kind's, not the board's: figures are asked for without a clock as a rule, and then have to be right
+    for this board. Terms that the clock moves make up for the difference.
+    """
+    grouped: dict[Calibration, list[Timed]] = {}
+    for timing in timings.timings:
+        one, threads = features[timing.probe], timing.threads
+        base = choose(kind.calibrations, one.kernels, one.numbers, threads)
+        # Where the nearest calibration is of other kernels, or of one thread and several: this one shall not be.
+        first, last = base.threads
+        held = (1, 1) if threads == 1 else (max(2, min(first, threads)), max(last, threads))
+        way = base.model_copy(update={"kernels": one.kernels, "numbers": _numbers(base, one), "threads": held})
+        units = one.design(kind, threads=threads, freq_mhz=kind.cpu.freq_mhz).sum(axis=0)
+        timed = summarise(timing.probe, shape_of(timing.probe), units.tolist(), timing.raw_ms)
+        grouped.setdefault(way, []).append(timed)
+    return tuple((way, tuple(timed), refine(timed, way)) for way, timed in grouped.items())
+
+
+def _numbers(base: Calibration, one: Features) -> tuple[Numbers, ...]:
+    return base.numbers if one.numbers in base.numbers else (one.numbers,)
+
+
+def _notes(device: BoardKind, timings: BoardTimings, counted: str) -> tuple[str, ...]:
+    notes = []
+    if timings.runtime != counted:
+        notes.append(f"your board ran {timings.runtime}, instructions are {counted}'s: the terms make up for both")
+    lowest, highest, own = timings.lowest_mhz, timings.highest_mhz, device.cpu.freq_mhz
+    if highest is not None and abs(highest / own - 1) > _SAME_CLOCK:
+        notes.append(
+            f"your board ran at {highest:.0f} MHz, {device.name} has {own}: the terms make up for it, so give no --freq"
+        )
+    if lowest is not None and highest is not None and lowest < (1 - _STEADY_CLOCK) * highest:
+        governor = f"governor {timings.governor}" if timings.governor else "governor unknown"
+        notes.append(f"the clock was between {lowest:.0f} and {highest:.0f} MHz ({governor}): heat, or power saving")
+    return tuple(notes)
 
 
 def _shapes(say: Say) -> dict[str, Path]:
@@ -158,13 +202,16 @@ def _shapes(say: Say) -> dict[str, Path]:
 
     key = hashlib.sha256(f"{Path(probes.__file__).read_text(encoding='utf-8')} {tf.__version__}".encode())
     kept = cache_dir() / "shapes" / key.hexdigest()[:12]
-    kept.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(f"{kept}.lock"), tempfile.TemporaryDirectory(dir=kept.parent, prefix="making-") as scratch:
-        if not kept.is_dir():
-            fresh = Path(scratch, "shapes")
-            fresh.mkdir()
-            list(probes.write_probes(fresh, say))
-            fresh.rename(kept)
+    try:
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(f"{kept}.lock"), tempfile.TemporaryDirectory(dir=kept.parent, prefix="making-") as scratch:
+            if not kept.is_dir():
+                fresh = Path(scratch, "shapes")
+                fresh.mkdir()
+                list(probes.write_probes(fresh, say))
+                fresh.rename(kept)
+    except OSError as error:
+        raise StoreError(f"{kept}: can't be written ({error.strerror or error})", "make room or permit it") from error
     return {path.stem: path for path in sorted(kept.glob("*.tflite"))}
 
 
@@ -181,10 +228,15 @@ def _check_board(device: BoardKind, timings: BoardTimings) -> None:
             f"the timings ran on CPU part {seen}, {device.name} has {device.core.part:#05x} ({device.core.title})",
             "give the kind of the board that they are of",
         )
+    most = max(timing.threads for timing in timings.timings)
+    if most > device.cpu.cores:
+        raise UsageError(
+            f"the timings are of {most} threads, {device.name} has {device.cpu.cores} cores", "give the board's kind"
+        )
 
 
-def _features(kind: BoardKind, timings: BoardTimings, *, say: Say, offline: bool) -> dict[str, Features]:
-    """The shapes as the emulated board runs them; UsageError where the board ran other files."""
+def _features(kind: BoardKind, timings: BoardTimings, *, say: Say, offline: bool) -> tuple[dict[str, Features], str]:
+    """The shapes as the emulated board runs them, and its runtime; UsageError where the board ran other files."""
     wanted, made = {timing.probe: timing for timing in timings.timings}, _shapes(say)
     for name, timing in wanted.items():
         _check_file(name, timing, made.get(name))
@@ -200,7 +252,7 @@ def _features(kind: BoardKind, timings: BoardTimings, *, say: Say, offline: bool
     for name, result in zip(wanted, results, strict=True):
         assert result.counts is not None
         found[name] = features_of(result.counts, kind)
-    return found
+    return found, results[0].environment["runtime"]
 
 
 def _check_file(name: str, timing: ProbeTiming, path: Path | None) -> None:

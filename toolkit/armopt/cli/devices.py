@@ -101,7 +101,7 @@ def _document(found: Calibrated) -> dict[str, Any]:
     return {
         "device": found.device,
         "runtime": found.runtime,
-        "freq_mhz": found.freq_mhz,
+        "notes": list(found.notes),
         "calibrations": [one.model_dump(mode="json") for one in found.calibrations],
         "timings": [dict(zip(names, row, strict=True)) for row in _shapes(found)],
         "file": str(found.path),
@@ -115,4 +115,6 @@ def _show(found: Calibrated) -> None:
         print_rich(terms_table(base, after, fit.told))
         click.echo(f"interval: {1 / fit.factor:.2f} to {fit.factor:.2f} times the prediction; {fit.reason}\n")
     print_rich(shapes_table(_shapes(found)))
-    click.echo(f"used for {found.device} from now on: {found.path} (at {found.freq_mhz} MHz, {found.runtime})")
+    click.echo(f"used for {found.device} from now on: {found.path}")
+    for note in found.notes:
+        say(f"note: {note}")
