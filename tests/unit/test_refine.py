@@ -5,7 +5,7 @@ import pytest
 
 from armopt.catalog.devices import find_device
 from armopt.core.calibration import Calibration, Terms, choose
-from armopt.latency.refine import FLOOR, Timed, refine, summarise
+from armopt.latency.refine import FLOOR, Timed, _factor, refine, summarise
 
 BASE: Calibration = choose(find_device("pi4").calibrations, "xnnpack", "float", 1)
 OLD = np.array([getattr(BASE, name) for name in Terms.model_fields])
@@ -58,6 +58,12 @@ def test_the_interval_never_falls_below_its_floor_nor_below_the_timings_own_spre
 def test_few_timings_say_so_and_keep_the_kinds_own_interval() -> None:
     found = refine(shapes([1.0] * COUNT, 4), BASE)
     assert "few data" in found.reason and found.factor >= max(1 / BASE.low, BASE.high)
+
+
+def test_a_shape_of_which_the_others_leave_nothing_widens_the_interval_and_breaks_nothing() -> None:
+    timed = shapes([1.0] * COUNT, 9)
+    factor, reason = _factor(timed, np.zeros(9), BASE)
+    assert factor == pytest.approx(1000) and "left out" in reason
 
 
 def test_a_wild_process_and_a_wild_run_move_no_median() -> None:
