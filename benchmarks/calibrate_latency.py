@@ -12,7 +12,7 @@ import argparse
 
 import latency_tables as tables
 import ncnn_judge
-from latency_fit import Row, half_width
+from latency_fit import half_width
 from latency_rows import RUY, SINGLE, Group, rows_of
 from latency_shapes import FEW, FEW_WIDER, ONE_THREAD, RUY_SHAPES, Judged, of_numbers, shape_of, together
 from latency_write import Fitted, draw_errors, write_calibrations, write_page
@@ -38,6 +38,7 @@ def main() -> None:
         "errors": tables.errors_table([judged for judged in [*one, *four] if len(judged.rows) > 3]),
         "baselines": tables.baselines_table(),
         "pooled": tables.pooled_table(one, four),
+        "versions": tables.versions_table(),
         "features": tables.features_table(),
         "labels": tables.labels_table(one[:2]),
         "coverage": tables.coverage_table([judged for judged in [*one, *four] if len(judged.rows) > 3]),
@@ -52,6 +53,7 @@ def main() -> None:
         ncnn_judge.kind_of.cache_clear()
         sections["four"] = tables.four_table()
         sections["gains"] = ncnn_judge.ratios_table(ncnn_judge.JUDGES)
+        sections["lines"] = ncnn_judge.lines_table(("pi4", "pi5", "orin"))
         sections["second"] = ncnn_judge.absolute_table(ncnn_judge.JUDGES)
         write_page(sections)
         draw_errors("latency-one-thread", {j.group.title: (j.rows, j.by_family) for j in one[:3]})
@@ -95,12 +97,7 @@ NCNN_CORES = {"cortex-a53": "pi3", "cortex-a55": "rk3568-p2", "cortex-a57": "sna
 
 def _by_ncnn(board: str) -> Judged:
     """A core without rows of LiteRT's kernels: its cycles and misses by ncnn's, one thread."""
-    kind = ncnn_judge.kind_of(board)
-    rows = []
-    for timed in ncnn_judge.timed(board):
-        design = timed.features.design(kind, threads=1, freq_mhz=kind.cpu.freq_mhz).sum(axis=0)
-        dtype = "int8" if timed.model.endswith("_int8") else "fp32"
-        rows.append(Row(timed.model, timed.model, dtype, timed.published_ms[1], tuple(map(float, design))))
+    kind, rows = ncnn_judge.kind_of(board), ncnn_judge.one_thread_rows(board)
     title = f"{kind.core.title}, one thread, ncnn on {BOARDS[board].published.strip()}"
     return Judged(Group(title, "", board, "ncnn", "ncnn", 1, "1"), title, rows, shape_of("cycles", "misses", "lines"))
 

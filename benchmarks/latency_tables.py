@@ -85,6 +85,18 @@ def baselines_table() -> str:
     return "\n".join(lines)
 
 
+def versions_table() -> str:
+    """The same rows and form, counted with kernels of their own age and with today's."""
+    lines = ["| rows of | kernels of October 2023 | of the locked LiteRT |", "|---|---|---|"]
+    for group in (ORIN, GRAVITON3, PI4):
+        found = [
+            left_out(ONE_THREAD, rows_of(replace(group, kernels=kernels)), by_family)
+            for kernels in (group.kernels, "xnnpack")
+        ]
+        lines.append(f"| {group.title}, one thread | {' | '.join(map(told, found))} |")
+    return "\n".join(lines)
+
+
 def features_table() -> str:
     """Which terms: chosen on one half of the families, the other half scored once with coefficients of the first."""
     lines = [

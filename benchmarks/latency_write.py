@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 from latency_fit import Array, Row
 
+from armopt.catalog.toml_record import toml_line
 from armopt.core.calibration import Calibration
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -42,17 +42,9 @@ def write_calibrations(fitted: Sequence[Fitted]) -> None:
 
 
 def _table(name: str, calibration: Calibration) -> str:
-    lines = [f"[[{name}]]"]
-    for key, value in calibration.model_dump().items():
-        if isinstance(value, str):
-            lines.append(f'{key} = "{value}"')
-        elif isinstance(value, float):
-            lines.append(f"{key} = {float(f'{value:.4g}')!r}")
-        elif isinstance(value, tuple):
-            lines.append(f"{key} = [{', '.join(repr(item).replace(chr(39), chr(34)) for item in value)}]")
-        else:
-            lines.append(f"{key} = {value}")
-    return "\n".join(lines) + "\n"
+    values = calibration.model_dump().items()
+    rounded = {key: float(f"{value:.4g}") if isinstance(value, float) else value for key, value in values}
+    return "\n".join([f"[[{name}]]", *(toml_line(key, value) for key, value in rounded.items())]) + "\n"
 
 
 def write_page(sections: Mapping[str, str]) -> None:
@@ -100,8 +92,3 @@ def draw_errors(name: str, panels: Mapping[str, tuple[Sequence[Row], Array]]) ->
     text = path.read_text(encoding="utf-8")
     path.write_text("\n".join(line.rstrip() for line in text.splitlines()) + "\n", encoding="utf-8")
     print(f"wrote {path.relative_to(ROOT)}")
-
-
-def spread(found: Array) -> float:
-    """Median of the absolute errors, for captions."""
-    return float(np.median(np.abs(found - 1)))

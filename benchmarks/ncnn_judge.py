@@ -15,7 +15,8 @@ from dataclasses import dataclass, replace
 from functools import cache
 
 import numpy as np
-from latency_fit import Array, told
+from latency_fit import Array, Row, by_model, left_out, told
+from latency_shapes import shape_of
 from ncnn_models import BOARDS, INPUTS, board_kind, count, layers, published
 from numpy.typing import NDArray
 
@@ -98,6 +99,27 @@ def _numbers(one: Timed) -> Numbers:
     return "integer" if one.model.endswith("_int8") else "float"
 
 
+def one_thread_rows(board: str) -> list[Row]:
+    """The board's one-thread figures as rows to fit on; each network is a family of its own."""
+    kind, rows = kind_of(board), []
+    for one in timed(board):
+        units = one.features.design(kind, threads=1, freq_mhz=kind.cpu.freq_mhz).sum(axis=0)
+        dtype = "int8" if _numbers(one) == "integer" else "fp32"
+        rows.append(Row(one.model, one.model, dtype, one.published_ms[1], tuple(map(float, units))))
+    return rows
+
+
+def lines_table(boards: Sequence[str]) -> str:
+    """What lines from memory explain with one thread: terms fitted on float networks, one left out at a time."""
+    forms = [shape_of("cycles", "misses"), shape_of("cycles", "misses", "lines")]
+    lines = ["| board | float networks | cycles, misses | cycles, misses, lines |", "|---|---|---|---|"]
+    for board in boards:
+        rows = [row for row in one_thread_rows(board) if row.dtype == "fp32"]
+        cells = [told(left_out(form, rows, by_model)) for form in forms]
+        lines.append(f"| {board} | {len(rows)} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
 def ratios_table(boards: Sequence[str]) -> str:
     """What four threads gain, predicted and published."""
     lines = [
@@ -147,7 +169,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("boards", nargs="*", metavar="BOARD", help="default: " + ", ".join(JUDGES))
     boards = parser.parse_args().boards or JUDGES
-    print(f"## four threads over one\n\n{ratios_table(boards)}\n\n## one thread\n\n{absolute_table(boards)}")
+    for title, table in (
+        ("four threads over one", ratios_table),
+        ("one thread", absolute_table),
+        ("lines", lines_table),
+    ):
+        print(f"## {title}\n\n{table(boards)}\n")
 
 
 if __name__ == "__main__":

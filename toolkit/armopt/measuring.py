@@ -15,8 +15,10 @@ from armopt.compress.graph_file import read_operators
 from armopt.core.counts import Counts
 from armopt.core.device import BoardKind
 from armopt.core.errors import UsageError
+from armopt.core.graph import GraphOperator
 from armopt.core.records import Latency, Measurement
-from armopt.latency.model import predict
+from armopt.latency.features import features_of
+from armopt.latency.model import Prediction, predict_from
 from armopt.latency.operators import operator_times
 from armopt.runners.base import Arrays, Job, Say, make_runner
 from armopt.runners.comparison import compare
@@ -114,19 +116,20 @@ def measure_each(
         "output_difference": difference,
         "environment": result.environment,
     }
+    features, graph = features_of(result.counts, device), read_operators(artifact) if by_operator else None
     measurements = []
     for number in threads:
-        modelled = _modelled(result.counts, device, number, freq_mhz, artifact if by_operator else None)
+        prediction = predict_from(features, device, threads=number, freq_mhz=freq_mhz)
+        modelled = _modelled(result.counts, device, prediction, graph)
         measurements.append(Measurement(threads=number, **observed, **modelled, seconds=time.monotonic() - began))
     return measurements, result.outputs
 
 
 def _modelled(
-    counts: Counts, device: BoardKind, threads: int, freq_mhz: int | None, graph: Path | None
+    counts: Counts, device: BoardKind, prediction: Prediction, graph: Sequence[GraphOperator] | None
 ) -> dict[str, Any]:
-    """What the latency model makes of the counts, operator by operator of the file `graph` if one is given."""
-    prediction = predict(counts, device, threads=threads, freq_mhz=freq_mhz)
-    operators = operator_times(counts, prediction.parts, read_operators(graph), device) if graph else None
+    """What the latency model made of the counts, operator by operator of the file if they are given."""
+    operators = operator_times(counts, prediction.parts, graph, device) if graph is not None else None
     return {
         "latency_ms": Latency(p50=prediction.p50_ms),
         "interval_ms": prediction.interval_ms,

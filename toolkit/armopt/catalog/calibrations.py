@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import re
 import tempfile
@@ -12,7 +11,7 @@ from pathlib import Path
 from pydantic import Field
 
 from armopt.catalog.search_path import config_dir
-from armopt.catalog.toml_record import read_toml_record
+from armopt.catalog.toml_record import read_toml_record, toml_line
 from armopt.core.calibration import Calibration
 from armopt.core.errors import StoreError, UsageError
 from armopt.core.records import Record
@@ -106,14 +105,9 @@ def forget_user_calibrations(device: str) -> bool:
 def _toml(found: UserCalibrations) -> str:
     lines = [
         "# Written by `armopt devices calibrate`; `--forget` removes it.",
-        *(f"{key} = {_value(value)}" for key, value in found.model_dump(exclude={"calibrations"}).items()),
+        *(toml_line(key, value) for key, value in found.model_dump(exclude={"calibrations"}).items()),
     ]
     for calibration in found.calibrations:
         values = calibration.model_dump()
-        lines += ["", "[[calibrations]]", *(f"{key} = {_value(value)}" for key, value in values.items())]
+        lines += ["", "[[calibrations]]", *(toml_line(key, value) for key, value in values.items())]
     return "\n".join(lines) + "\n"
-
-
-def _value(value: object) -> str:
-    """A TOML value: JSON's strings, numbers and lists are TOML's, but for the escape of DEL."""
-    return json.dumps(value, ensure_ascii=False, allow_nan=False).replace("\x7f", "\\u007f")

@@ -1,7 +1,8 @@
-"""Reads one TOML file into one record; whatever is wrong with it becomes one line that names file and key."""
+"""Reads one TOML file into one record, whatever is wrong with it in one line that names file and key; writes lines."""
 
 from __future__ import annotations
 
+import json
 import tomllib
 from pathlib import Path
 from typing import TypeVar
@@ -38,3 +39,9 @@ def read_toml_record(path: Path, record: type[R]) -> R:
             raise UsageError(f"{path}: key {key} is missing{more}", "add it") from error
         message = first["msg"].removeprefix("Value error, ")
         raise UsageError(f"{path}: {key}: {message[:1].lower()}{message[1:]}{more}", "correct that value") from error
+
+
+def toml_line(key: str, value: object) -> str:
+    """A line of TOML: JSON's strings, numbers and lists are TOML's, but for the escape of DEL."""
+    written = json.dumps(value, ensure_ascii=False, allow_nan=False).replace("\x7f", "\\u007f")
+    return f"{key} = {written}"
