@@ -89,6 +89,9 @@ class CoreKind(Record):
     shared_load_store: bool = Field(False, description="true where one pipe does loads and stores")
     first_pipe: tuple[str, ...] = Field((), description="vector classes that only one of two vector pipes executes")
     second_pipe: tuple[str, ...] = Field((), description="vector classes that only the other one executes")
+    channel_step: int = Field(
+        8, ge=1, description="output channels that the INT8 kernels of this core's runtime compute at once"
+    )
     scheduler: str | None = Field(
         None, description="LLVM's -mcpu whose scheduling model gives a block's cycles; without one, `cycles` give them"
     )

@@ -49,6 +49,27 @@ class StageSettings(Record):
     spare: tuple[str, ...] = Field((), description="shell-style patterns of layer names to leave alone")
     first_layer: bool = Field(True, description="prune and cluster the layers that read the model's inputs")
     last_layer: bool = Field(True, description="prune and cluster the layers that make the model's outputs")
+    width: float = Field(
+        0.5, gt=0, le=1, description="share of its channels that every group keeps; solved for where a target asks it"
+    )
+    widths: dict[str, Annotated[float, Field(gt=0, le=1)]] = Field(
+        default_factory=dict, description="the same by the group's name, over `width`"
+    )
+    width_step: int = Field(8, ge=1, description="channels are kept in multiples of this; the device's own by default")
+    importance: Literal["taylor", "l1", "random"] = Field(
+        "taylor",
+        description="which channels stay: by what the loss would change, by the consumers' weights, or by chance",
+    )
+    layer_sparsity: dict[str, Annotated[float, Field(gt=0, lt=1)]] = Field(
+        default_factory=dict, description="sparsity by shell-style pattern of layer names, over `sparsity`"
+    )
+    layer_clusters: dict[str, Annotated[int, Field(ge=2, le=256)]] = Field(
+        default_factory=dict, description="clusters by shell-style pattern of layer names, over `clusters`"
+    )
+    distill: float = Field(
+        0.0, ge=0, le=1, description="share of the loss that is agreement with the model as given (distillation)"
+    )
+    temperature: float = Field(2.0, gt=0, description="softens what is agreed on, of classifiers")
 
     @property
     def pruning(self) -> Pattern:

@@ -38,6 +38,7 @@ class StageFacts:
 # names that say which promises there are.
 FACTS: MappingProxyType[str, StageFacts] = MappingProxyType(
     {
+        "channels": StageFacts(trains=True),
         "prune": StageFacts(trains=True),
         "cluster": StageFacts(trains=True),
         "ptq": StageFacts(trains=False, numbers="int8"),

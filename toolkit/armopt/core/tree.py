@@ -14,6 +14,10 @@ ROOT = "float"
 STRUCTURE: Mapping[str, str] = MappingProxyType({"prune": "zeros", "cluster": "codes"})
 
 
+# Stages that make another architecture: whatever is promised of kernels is promised of those that they leave.
+FIRST_STAGES = frozenset({"channels"})
+
+
 def stage_of(path: str) -> str:
     """Name of the stage that makes the node: the last part of its path."""
     return path.rsplit("/", 1)[-1]
@@ -84,6 +88,8 @@ class Tree:
             raise UsageError("the tree names a node twice", "list every path once")
         for path in given:
             parent, stage = parent_of(path), stage_of(path)
+            if stage in FIRST_STAGES and parent != ROOT:
+                raise UsageError(f"'{path}' changes the model's shape below '{parent}'", f"put '{stage}' first")
             if stage not in known:
                 raise UsageError(f"the tree has an unknown stage '{stage}'", f"known: {', '.join(sorted(known))}")
             absent = preserves.get(stage, frozenset()) - set(path.split("/"))
