@@ -21,6 +21,7 @@ class _ProfileFile(Record):
     name: str
     title: str = ""
     tree: tuple[str, ...]
+    speed_tree: tuple[str, ...] = ()
     common: StageSettings = StageSettings()
     stages: dict[str, StageSettings] = Field(default_factory=dict)
     nodes: dict[str, StageSettings] = Field(default_factory=dict)
@@ -71,10 +72,12 @@ def _load(path: Path) -> Profile:
     file = read_toml_record(path, _ProfileFile)
     try:
         Tree(file.tree)
+        Tree((*file.tree, *file.speed_tree))
     except UsageError as error:
         raise UsageError(f"{path}: tree: {error.what}", error.mend) from error
-    stages = {stage_of(node) for node in file.tree}
-    for table, given, present in (("stages", file.stages, stages), ("nodes", file.nodes, set(file.tree))):
+    nodes = {*file.tree, *file.speed_tree}
+    stages = {stage_of(node) for node in nodes}
+    for table, given, present in (("stages", file.stages, stages), ("nodes", file.nodes, nodes)):
         for name in given:
             if name not in present:
                 raise UsageError(f"{path}: {table}.{name}: not in the tree", "correct the name or add it to the tree")
@@ -82,6 +85,7 @@ def _load(path: Path) -> Profile:
         name=file.name,
         title=file.title,
         tree=file.tree,
+        speed_tree=file.speed_tree,
         # Only what the file says: a default written out here would win over the common settings.
         common=file.common.model_dump(exclude_unset=True),
         stages={name: settings.model_dump(exclude_unset=True) for name, settings in file.stages.items()},

@@ -9,6 +9,7 @@ from pydantic import AfterValidator, Field
 from armopt.core.errors import UsageError
 from armopt.core.pattern import Pattern, parse_pattern
 from armopt.core.records import Record
+from armopt.core.target import Target
 from armopt.core.tree import stage_of, with_further_leaves
 
 # Zero, and both ends of the codes' range: with fewer clusters channels can't share them.
@@ -42,7 +43,10 @@ class StageSettings(Record):
     min_steps: int = Field(
         300, ge=0, description="optimizer steps at least: small data get more epochs; 0 with --epochs"
     )
-    learning_rate: float = Field(1e-4, gt=0, description="of Adam")
+    learning_rate: float = Field(1e-4, gt=0, description="of Adam, at the start")
+    decay: Literal["constant", "cosine"] = Field(
+        "constant", description="how the learning rate goes on: as it is, or down to zero along half a cosine"
+    )
     batch_size: int = Field(100, ge=1)
     seed: int = Field(1, ge=0, lt=2**32)
     depthwise: bool = Field(False, description="prune and cluster depthwise kernels too")
@@ -90,6 +94,9 @@ class Profile(Record):
     name: str
     title: str = ""
     tree: tuple[str, ...] = Field(description="node paths, for example 'prune/cluster/pcqat'")
+    speed_tree: tuple[str, ...] = Field(
+        (), description="nodes that join the tree where the target limits latency or instructions"
+    )
     common: dict[str, object] = Field(default_factory=dict)
     stages: dict[str, dict[str, object]] = Field(default_factory=dict)
     nodes: dict[str, dict[str, object]] = Field(default_factory=dict)
@@ -101,7 +108,18 @@ class Profile(Record):
         Raises:
             UsageError: not such a leaf, or no `ptq` in the tree.
         """
-        return self.model_copy(update={"tree": with_further_leaves(self.tree, leaves)})
+        return self.model_copy(
+            update={
+                "tree": with_further_leaves(self.tree, leaves),
+                "speed_tree": with_further_leaves(self.speed_tree, leaves if self.speed_tree else ()),
+            }
+        )
+
+    def under(self, target: Target) -> Profile:
+        """The profile with the tree that is walked under a target: `speed_tree` joins it where speed is asked for."""
+        if target.max_latency_ms is None and target.max_instructions is None:
+            return self
+        return self.model_copy(update={"tree": tuple(dict.fromkeys((*self.tree, *self.speed_tree)))})
 
     def settings_of(self, path: str, overrides: dict[str, object] | None = None) -> StageSettings:
         """Settings of the stage that makes the node at `path`; `overrides` (from flags) win over everything."""
@@ -114,7 +132,7 @@ class Profile(Record):
         Raises:
             UsageError: fewer than 3 clusters for shared codes.
         """
-        for path in self.tree:
+        for path in (*self.tree, *self.speed_tree):
             if stage_of(path) == "cluster":
                 refuse_too_few(self.settings_of(path, overrides))
 
@@ -125,8 +143,9 @@ def refuse_too_few(settings: StageSettings) -> None:
     Raises:
         UsageError: fewer than 3.
     """
-    if settings.clustering == "shared" and settings.clusters < FEWEST_SHARED:
+    fewest = min(settings.clusters, *settings.layer_clusters.values(), 256)
+    if settings.clustering == "shared" and fewest < FEWEST_SHARED:
         raise UsageError(
-            f"{settings.clusters} clusters can't be shared between channels",
+            f"{fewest} clusters can't be shared between channels",
             "give 3 or more: zero and both ends; or set clustering to 'tensor' in the profile",
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,24 @@ from armopt.search.store import Entry, Store, key_of
 # Raised whenever a stage, the exporter or the audit would make other bytes or figures from equal inputs.
 RECIPE = 3
 TFLITE = "model.tflite"
+
+
+@dataclass(frozen=True)
+class Scoring:
+    """What is scored of a node: all there is for a node that is judged, less for one that only has to be compared.
+
+    Attributes:
+        splits: on which the metric is computed.
+        float_models: the Keras models too, not only the .tflite files.
+        calibration_samples: in place of the profile's; what a file costs does not depend on them.
+    """
+
+    splits: tuple[str, ...] = ("val", "test")
+    float_models: bool = True
+    calibration_samples: int | None = None
+
+
+FULL = Scoring()
 
 
 @dataclass(frozen=True)
@@ -67,6 +85,7 @@ class NodeBuilder:
         float_io: float32 inputs and outputs in the exported files.
         store: where nodes are kept.
         listener: told of progress.
+        scoring: what is scored of each node; nodes of different scoring are kept apart.
     """
 
     def __init__(
@@ -79,12 +98,16 @@ class NodeBuilder:
         float_io: bool,
         store: Store,
         listener: Listener,
+        scoring: Scoring = FULL,
     ) -> None:
-        self._source, self._data, self._task = source, data, task
+        self._source, self._data, self._task, self._scoring = source, data, task, scoring
         self._profile, self._overrides, self._float_io = profile, overrides, float_io
         self._store, self._listener = store, listener
         self._pieces: dict[str, Workpiece] = {ROOT: Workpiece(source.model, Constraints())}
-        self._root_key = key_of(RECIPE, _versions(), source.fingerprint(), data.fingerprint(), task.identity)
+        told_apart = () if scoring == FULL else (asdict(scoring),)
+        self._root_key = key_of(
+            RECIPE, _versions(), source.fingerprint(), data.fingerprint(), task.identity, *told_apart
+        )
         self._source_metrics: dict[str, float] = {}
 
     def settings(self, path: str) -> StageSettings:
@@ -162,24 +185,22 @@ class NodeBuilder:
 
     def _finish(self, path: str, piece: Workpiece, folder: Path) -> tuple[dict[str, float], Audit | None, list[str]]:
         """Write a node's files and score it: Keras always, the .tflite where the node is a leaf."""
-        data, task = self._data, self._task
+        data, task, splits = self._data, self._task, self._scoring.splits
+        floats = splits if self._scoring.float_models else ()
         notes = list(piece.notes)
         if path != ROOT:
             np.savez(folder / "weights.npz", **{f"{i:05d}": w for i, w in enumerate(piece.model.get_weights())})
             piece.constraints.save(folder / "constraints.npz")
         if path != ROOT and not FACTS[stage_of(path)].trains:
             # Nothing was trained, so the parent's Keras metric is the node's.
-            metrics = {
-                f"keras_{split}": self.build(parent_of(path)).metrics[f"keras_{split}"] for split in ("val", "test")
-            }
+            metrics = {f"keras_{split}": self.build(parent_of(path)).metrics[f"keras_{split}"] for split in floats}
         else:
-            metrics = {
-                f"keras_{split}": score_keras(piece.model, getattr(data, split), task) for split in ("val", "test")
-            }
+            metrics = {f"keras_{split}": score_keras(piece.model, getattr(data, split), task) for split in floats}
         numbers = FACTS[stage_of(path)].numbers if path != ROOT else None
         if numbers is None:
             return metrics, None, notes
-        calibration = data.train.sample(self._profile.export.calibration_samples)
+        samples = self._scoring.calibration_samples or self._profile.export.calibration_samples
+        calibration = data.train.sample(samples)
         exported = export_tflite(
             piece.model, calibration, folder / TFLITE, self._float_io or self._profile.export.float_io, numbers
         )
@@ -187,7 +208,7 @@ class NodeBuilder:
         notes += exported.notes
         if found.unproven:
             notes.append(f"not proved in the file: {', '.join(found.unproven)}")
-        for split in ("val", "test"):
+        for split in splits:
             metrics[f"int8_{split}"] = score_tflite(exported.path, getattr(data, split), task)
         return metrics, found, notes
 

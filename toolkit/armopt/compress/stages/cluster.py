@@ -15,12 +15,12 @@ from armopt.compress.projection import ConstraintsCallback
 from armopt.compress.scales import scale_groups
 from armopt.compress.shared_codes import share_codes
 from armopt.compress.stages.base import Context, Workpiece
-from armopt.compress.stages.selection import SELECTION_SETTINGS, prunable
+from armopt.compress.stages.selection import SELECTION_SETTINGS, prunable, strength_of
 from armopt.compress.training import TRAINING_SETTINGS, describe_training, fine_tune
 from armopt.core.errors import ModelError
 from armopt.core.profile import StageSettings, refuse_too_few
 
-USES = frozenset({"clusters", "clustering", *SELECTION_SETTINGS, *TRAINING_SETTINGS})
+USES = frozenset({"clusters", "layer_clusters", "clustering", *SELECTION_SETTINGS, *TRAINING_SETTINGS})
 
 # Above this size k-means runs on a histogram: 4,096 bins place centroids within 1/4,096 of the range, far below the
 # distance of two INT8 codes, at a thousandth of the cost.
@@ -64,7 +64,8 @@ def apply(piece: Workpiece, context: Context) -> Workpiece:
 
 def clustered(kernel: Kernel, promised: KernelConstraint, settings: StageSettings) -> KernelConstraint:
     """The promise about one kernel with clusters in the way that the settings ask for."""
-    values, clusters = kernel.variable.numpy(), settings.clusters
+    values = kernel.variable.numpy()
+    clusters = strength_of(kernel, settings.layer_clusters, settings.clusters)
     groups = scale_groups(kernel.kind, values.shape, kernel.inputs)
     if groups is None or settings.clustering == "tensor":
         return replace(promised, codes=assign_clusters(values, clusters, promised.keep), clusters=clusters)

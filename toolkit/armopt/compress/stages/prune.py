@@ -15,13 +15,15 @@ from armopt.compress.models import copy_model, fixed_batch
 from armopt.compress.projection import ConstraintsCallback
 from armopt.compress.stages.base import Context, Workpiece
 from armopt.compress.stages.patterns import masks
-from armopt.compress.stages.selection import SELECTION_SETTINGS, prunable
+from armopt.compress.stages.selection import SELECTION_SETTINGS, prunable, strength_of
 from armopt.compress.training import TRAINING_SETTINGS, describe_training, epochs_of, fine_tune, steps_per_epoch
 from armopt.core.errors import ModelError
 from armopt.core.pattern import NofM
 from armopt.core.profile import StageSettings
 
-USES = frozenset({"sparsity", "schedule", "scope", "pattern", *SELECTION_SETTINGS, *TRAINING_SETTINGS})
+USES = frozenset(
+    {"sparsity", "layer_sparsity", "schedule", "scope", "pattern", *SELECTION_SETTINGS, *TRAINING_SETTINGS}
+)
 
 # The ramp ends at this share of the steps; the rest is for recovery at the final sparsity (Zhu & Gupta 2017, section 3,
 # recommend to keep training after the last pruning step).
@@ -33,7 +35,8 @@ _RENEWALS = 20
 def describe(settings: StageSettings) -> str:
     """The work in a few words. N:M says what it makes of the sparsity that the settings ask for."""
     over = " over all kernels together" if _is_global(settings) else ""
-    return f"prune to {settings.pruning.words(settings.sparsity)}{over}, {describe_training(settings)}"
+    apart = f" ({len(settings.layer_sparsity)} layers otherwise)" if settings.layer_sparsity else ""
+    return f"prune to {settings.pruning.words(settings.sparsity)}{over}{apart}, {describe_training(settings)}"
 
 
 def apply(piece: Workpiece, context: Context) -> Workpiece:
@@ -94,10 +97,13 @@ class _Schedule(keras.callbacks.Callback):
         promised: Constraints,
     ) -> None:
         super().__init__()
-        self._targets, self._settings, self._keeping = targets, settings, keeping
+        self._settings, self._keeping = settings, keeping
         self._pattern = settings.pruning
         # N:M is fulfilled by zeroing all weights that it rules out; the others have as many units as asked for.
-        self._share = 1.0 if isinstance(self._pattern, NofM) else settings.sparsity
+        self._of_share: dict[float, list[Kernel]] = {}
+        for kernel in targets:
+            asked = strength_of(kernel, settings.layer_sparsity, settings.sparsity)
+            self._of_share.setdefault(1.0 if isinstance(self._pattern, NofM) else asked, []).append(kernel)
         self._ramp = max(1, round(steps * _RAMP_SHARE))
         self._every = max(1, self._ramp // _RENEWALS)
         self._step = 0
@@ -113,10 +119,17 @@ class _Schedule(keras.callbacks.Callback):
         self.renew(1.0)
 
     def renew(self, progress: float) -> None:
-        """Bring the masks to this share of the way; what is masked already stays so."""
-        weights = {kernel.key: kernel.as_matrix(kernel.variable.numpy()) for kernel in self._targets}
-        kept = {kernel.key: kernel.as_matrix(self.keep[kernel.key]) for kernel in self._targets}
-        found = masks(weights, kept, self._pattern, progress * self._share, self._settings.scope)
-        for kernel in self._targets:
+        """Bring the masks to this share of the way; what is masked already stays so.
+
+        One threshold for all means for all that are to become equally sparse.
+        """
+        for share, kernels in self._of_share.items():
+            self._renew(kernels, progress * share)
+
+    def _renew(self, kernels: list[Kernel], share: float) -> None:
+        weights = {kernel.key: kernel.as_matrix(kernel.variable.numpy()) for kernel in kernels}
+        kept = {kernel.key: kernel.as_matrix(self.keep[kernel.key]) for kernel in kernels}
+        found = masks(weights, kept, self._pattern, share, self._settings.scope)
+        for kernel in kernels:
             self.keep[kernel.key] = kernel.from_matrix(found[kernel.key])
             self._keeping.renew_zeros(kernel.key, self.keep[kernel.key])

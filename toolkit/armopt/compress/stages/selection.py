@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, TypeVar
 
 from armopt.compress.ends import first_layers, last_layers
 from armopt.compress.kernels import Kernel, is_spared, kernels_of
 from armopt.core.profile import StageSettings
+
+T = TypeVar("T")
 
 SELECTION_SETTINGS = frozenset({"depthwise", "spare", "first_layer", "last_layer"})
 
@@ -28,3 +31,8 @@ def prunable(model: Any, settings: StageSettings) -> list[Kernel]:
         and not is_spared(kernel, settings.spare)
         and kernel.key not in left
     ]
+
+
+def strength_of(kernel: Kernel, by_layer: Mapping[str, T], otherwise: T) -> T:
+    """What the first pattern that names the kernel's layer or key asks for, or what is asked for of all others."""
+    return next((value for pattern, value in by_layer.items() if is_spared(kernel, (pattern,))), otherwise)
