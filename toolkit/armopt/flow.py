@@ -73,7 +73,8 @@ def deploy(
     from armopt.catalog.devices import find_device
 
     started = time.monotonic()
-    goal, kind, plan = target or Target(), find_device(device), _profile(profile).with_leaves(leaves)
+    goal, kind = target or Target(), find_device(device)
+    plan = _profile(profile).with_leaves(leaves).under(goal).with_width_step(kind.core.channel_step)
     tree = Tree(plan.tree)  # what is wrong with it is told before TensorFlow is imported
     plan.check_clusters(overrides)
 
@@ -81,7 +82,9 @@ def deploy(
     from armopt.picturing import plot_run
     from armopt.preparing import prepare_run
     from armopt.search.device_runs import DeviceRuns
+    from armopt.search.drafts import UNSCORED, Drafts
     from armopt.search.nodes import NodeBuilder
+    from armopt.search.outlook import Outlook
     from armopt.search.store import Store
     from armopt.search.walk import Walk
 
@@ -98,7 +101,10 @@ def deploy(
         strengths.setdefault("min_steps", 0)  # who names the epochs means them
     builder = NodeBuilder(ready.source, ready.data, ready.task, plan, strengths, float_io, store, listener)
     runs = DeviceRuns(kind, ready.data, ready.task, threads, offline, store, listener)
-    walked = Walk(tree, builder, runs.measurement, kind, goal, ready.task.metric, listener).run(until)
+    drafts = Drafts(lambda settings: builder.apart(settings, UNSCORED), runs.draft, listener)
+    outlook = Outlook(builder, drafts, goal, "width" not in strengths, listener)
+    walk = Walk(tree, builder, runs.measurement, kind, goal, ready.task.metric, listener, outlook.why_not)
+    walked = walk.run(until)
 
     nodes = {path: _with_work(node, builder) for path, node in walked.nodes.items()}
     if walked.chosen is not None:

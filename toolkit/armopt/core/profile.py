@@ -121,6 +121,10 @@ class Profile(Record):
             return self
         return self.model_copy(update={"tree": tuple(dict.fromkeys((*self.tree, *self.speed_tree)))})
 
+    def with_width_step(self, step: int) -> Profile:
+        """The profile with a device's own step of channels wherever it names none."""
+        return self.model_copy(update={"common": {"width_step": step, **self.common}})
+
     def settings_of(self, path: str, overrides: dict[str, object] | None = None) -> StageSettings:
         """Settings of the stage that makes the node at `path`; `overrides` (from flags) win over everything."""
         merged = {**self.common, **self.stages.get(stage_of(path), {}), **self.nodes.get(path, {}), **(overrides or {})}

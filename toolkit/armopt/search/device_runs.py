@@ -56,6 +56,15 @@ class DeviceRuns:
 
         return Measurement.model_validate(self._remembered("measurement", built, self.threads, run)["measurement"])
 
+    def draft(self, built: Built) -> Measurement:
+        """Figures of a leaf that stands for others of its shape: one sample runs, and what comes out means nothing."""
+
+        def run() -> dict[str, Any]:
+            found, _ = self._run(built, 1)
+            return {"seconds": found.seconds, "measurement": found.model_dump()}
+
+        return Measurement.model_validate(self._remembered("draft", built, self.threads, run)["measurement"])
+
     def accuracy(self, built: Built, instructions: int | None) -> float | None:
         """The metric on the device over the whole test split; None where emulating that would take minutes."""
         count = len(self.data.test)

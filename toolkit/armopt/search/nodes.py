@@ -19,7 +19,7 @@ from armopt.compress.promises import promises_of
 from armopt.compress.quality import score_keras, score_tflite
 from armopt.compress.stages import STAGES, Context, Workpiece
 from armopt.compress.task import Task
-from armopt.core.events import Listener, NodeStarted, Note, TrainingStep
+from armopt.core.events import Listener, NodeStarted, Note, TrainingStep, silent
 from armopt.core.profile import Profile, StageSettings
 from armopt.core.records import Audit
 from armopt.core.stages import FACTS
@@ -113,6 +113,18 @@ class NodeBuilder:
     def settings(self, path: str) -> StageSettings:
         """Settings of the stage that makes the node."""
         return self._profile.settings_of(path, self._overrides)
+
+    def apart(self, overrides: dict[str, object], scoring: Scoring) -> NodeBuilder:
+        """A builder of the same nodes with other settings over all others, told of to nobody."""
+        return NodeBuilder(
+            self._source, self._data, self._task, self._profile, {**self._overrides, **overrides}, self._float_io,
+            self._store, silent, scoring,
+        )  # fmt: skip
+
+    def settle(self, path: str, settings: dict[str, object]) -> None:
+        """Give one node settings that were found for it; only before it or anything below it is built."""
+        nodes = {**self._profile.nodes, path: {**self._profile.nodes.get(path, {}), **settings}}
+        self._profile = self._profile.model_copy(update={"nodes": nodes})
 
     def key(self, path: str) -> str:
         """Content address of a node: its source, data and task, and every setting that its path depends on."""

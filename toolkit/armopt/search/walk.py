@@ -19,6 +19,11 @@ from armopt.search.nodes import Built, NodeBuilder
 from armopt.search.prospects import why_hopeless
 
 Measure = Callable[[Built], Measurement]
+WhyNot = Callable[[str], str | None]
+
+
+def nothing_known(path: str) -> None:
+    """Stands for an outlook where nothing is known ahead of building."""
 
 
 @dataclass
@@ -55,6 +60,7 @@ class Walk:
         target: what to meet.
         metric: the task's.
         listener: told when nodes finish.
+        why_not: says before a leaf is trained why it can't meet the target; None where it may.
     """
 
     def __init__(
@@ -66,7 +72,9 @@ class Walk:
         target: Target,
         metric: Metric,
         listener: Listener,
+        why_not: WhyNot = nothing_known,
     ) -> None:
+        self._why_not = why_not
         self._tree, self._builder, self._measure = tree, builder, measure
         self._device, self._target, self._metric, self._listener = device, target, metric, listener
         self._found = Walked({path: Node(path=path, status="waiting") for path in tree.paths})
@@ -96,6 +104,10 @@ class Walk:
         return self._found
 
     def _leaf(self, path: str) -> None:
+        reason = self._why_not(path) if any(stage in TRAINING_STAGES for stage in path.split("/")) else None
+        if reason is not None:
+            self._skip(path, reason)
+            return
         for ancestor in ancestors_of(path):
             if self._found.nodes[ancestor].status == "waiting":
                 self._finish_inner(ancestor)
