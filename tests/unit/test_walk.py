@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -39,6 +39,10 @@ class TableBuilder:
     figures: Mapping[str, tuple[int, float, float]] = field(default_factory=lambda: dict(FIGURES))
     broken: Mapping[str, Exception] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
+    expected: list[list[str]] = field(default_factory=list)
+
+    def expect(self, leaves: Iterable[str], all_needed: bool = False) -> None:
+        self.expected.append(list(leaves))
 
     def build(self, path: str) -> Built:
         self.asked.append(path)
@@ -66,7 +70,7 @@ def walk(target: Target, until: Any = "first", **builder: Any) -> tuple[Walked, 
     events: list[Event] = []
     tree = Tree(find_profile("default").tree)
     table = TableBuilder(**builder)
-    walker = Walk(tree, table, measured, find_device("pi4"), target, Metric(name="accuracy"), events.append)  # type: ignore[arg-type]
+    walker = Walk(tree, table, measured, find_device("pi4"), target, Metric(name="accuracy"), events.append)
     return walker.run(until), table, events
 
 
@@ -167,3 +171,22 @@ def test_an_inner_node_is_told_before_its_children() -> None:
     _, _, events = walk(Target(), "best")
     told = [event.node.path for event in events if isinstance(event, NodeFinished)]
     assert all(told.index(path.rpartition("/")[0]) < told.index(path) for path in told if "/" in path)
+
+
+def test_best_expects_every_leaf_from_the_start() -> None:
+    _, table, _ = walk(Target(), "best")
+    (expected,) = table.expected
+    assert sorted(expected) == sorted(FIGURES)
+    assert [path for path in table.asked if path in FIGURES] == expected
+
+
+def test_after_each_leaf_that_missed_the_later_ones_that_may_help_are_expected() -> None:
+    _, table, _ = walk(Target(max_gz_bytes=250, max_drop=0.03))
+    leaves = [path for path in table.asked if path in FIGURES]
+    assert len(table.expected) == len(leaves) - 1
+    assert all(expected[0] == leaf for expected, leaf in zip(table.expected, leaves[1:], strict=True))
+
+
+def test_what_is_hopeless_is_not_expected() -> None:
+    _, table, _ = walk(Target(max_latency_ms=1.0))
+    assert table.expected == [[]]

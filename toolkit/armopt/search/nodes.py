@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -73,6 +73,21 @@ class Built:
         return self.entry.path / TFLITE
 
 
+class Builder(Protocol):
+    """What a walk asks of whoever builds its nodes: `NodeBuilder` here, `CrewBuilder` by several workers."""
+
+    def expect(self, leaves: Iterable[str], all_needed: bool = False) -> None:
+        """Told which leaves will be asked for, the first first, some of them or all; replaces earlier expectations."""
+
+    def build(self, path: str) -> Built:
+        """The node, finished."""
+        raise NotImplementedError
+
+    def source_metric(self, split: str) -> float:
+        """The metric of the model as given on `val` or `test`."""
+        raise NotImplementedError
+
+
 class NodeBuilder:
     """Builds nodes of one tree from one source on one data set. Shared prefixes are trained once.
 
@@ -109,6 +124,9 @@ class NodeBuilder:
             RECIPE, _versions(), source.fingerprint(), data.fingerprint(), task.identity, *told_apart
         )
         self._source_metrics: dict[str, float] = {}
+
+    def expect(self, leaves: Iterable[str], all_needed: bool = False) -> None:
+        """Nothing is built ahead: one process builds what it is asked for, when it is asked."""
 
     def settings(self, path: str) -> StageSettings:
         """Settings of the stage that makes the node."""

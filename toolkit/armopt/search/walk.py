@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -15,7 +15,7 @@ from armopt.core.stages import TRAINING_STAGES
 from armopt.core.target import Target
 from armopt.core.tree import ROOT, Tree, ancestors_of
 from armopt.search.choose import Candidate, best, pareto
-from armopt.search.nodes import Built, NodeBuilder
+from armopt.search.nodes import Builder, Built
 from armopt.search.prospects import why_hopeless
 
 Measure = Callable[[Built], Measurement]
@@ -66,7 +66,7 @@ class Walk:
     def __init__(
         self,
         tree: Tree,
-        builder: NodeBuilder,
+        builder: Builder,
         measure: Measure,
         device: BoardKind,
         target: Target,
@@ -88,7 +88,10 @@ class Walk:
             ArmoptError: the source can't be scored, the device fails, a file breaks a promise, or every leaf failed.
         """
         self._finish_inner(ROOT)
-        for path in self._tree.cheapest_first(TRAINING_STAGES):
+        order = list(self._tree.cheapest_first(TRAINING_STAGES))
+        if until == "best":
+            self._builder.expect(self._promising(order), all_needed=True)
+        for number, path in enumerate(order, 1):
             if until == "first" and self._found.chosen is None and self._skip_hopeless(path):
                 continue
             if until == "first" and self._found.chosen is not None:
@@ -100,11 +103,17 @@ class Walk:
             self._leaf(path)
             if until == "first" and self._is_candidate(path):
                 self._found.chosen = path
+            elif until == "first":
+                self._builder.expect(self._promising(order[number:]))
         self._settle(until)
         return self._found
 
+    def _promising(self, leaves: list[str]) -> Iterator[str]:
+        """Those that may meet the target. Looked at one by one: drafts are measured, and widths settled, as it goes."""
+        return (leaf for leaf in leaves if not self._why_hopeless(leaf) and not self._why_not_trained(leaf))
+
     def _leaf(self, path: str) -> None:
-        reason = self._why_not(path) if any(stage in TRAINING_STAGES for stage in path.split("/")) else None
+        reason = self._why_not_trained(path)
         if reason is not None:
             self._skip(path, reason)
             return
@@ -159,10 +168,16 @@ class Walk:
         return self._found.nodes[path].status == ("built" if self._target.is_empty else "met")
 
     def _skip_hopeless(self, path: str) -> bool:
-        reason = why_hopeless(self._device, path, self._missed_by_ptq, TRAINING_STAGES) if self._missed_by_ptq else None
+        reason = self._why_hopeless(path)
         if reason is not None:
             self._skip(path, reason)
         return reason is not None
+
+    def _why_not_trained(self, path: str) -> str | None:
+        return self._why_not(path) if any(stage in TRAINING_STAGES for stage in path.split("/")) else None
+
+    def _why_hopeless(self, path: str) -> str | None:
+        return why_hopeless(self._device, path, self._missed_by_ptq, TRAINING_STAGES) if self._missed_by_ptq else None
 
     def _skip(self, path: str, reason: str) -> None:
         self._tell(Node(path=path, status="skipped", reason=reason), False)
