@@ -1,0 +1,1 @@
+"""Structured channel pruning: a smaller dense model from a trained one (docs/adr/015-channel-pruning.md)."""
