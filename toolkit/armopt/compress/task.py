@@ -54,7 +54,7 @@ def find_task(model: Any, data: Data, loss: str | None = None, metric: str | Non
     notes: list[str] = []
     data = _with_labels(model, data, notes)
     found_loss, loss_words = _loss(model, data.train, loss, notes)
-    from_logits = _last_layer_is_linear(model)
+    from_logits = output_is_linear(model)
     name, function = _metric(model, metric, found_loss, data.train, from_logits, notes)
     _try_out(model, data.train, found_loss, function)
     identity = f"{loss_words}|{name.name}|{from_logits}"
@@ -123,7 +123,7 @@ def _loss(model: Any, train: Split, named: str | None, notes: list[str]) -> tupl
             function = keras.losses.get(named)
         except ValueError as error:
             raise UsageError(f"unknown loss '{named}'", "use a Keras loss name or module:function") from error
-        if _takes_logits(function) and _last_layer_is_linear(model):
+        if _takes_logits(function) and output_is_linear(model):
             function = _with_logits(named)
             notes.append(f"the last layer is linear: {named} is computed from logits")
         return function, named
@@ -148,7 +148,7 @@ def _with_logits(name: str) -> Any:
 
 
 def _inferred_loss(model: Any, train: Split, notes: list[str]) -> tuple[Any, str]:
-    logits = _last_layer_is_linear(model)
+    logits = output_is_linear(model)
     losses, words = [], []
     for output, labels in zip(model.outputs, train.y, strict=True):
         classes = output.shape[-1]
@@ -212,9 +212,10 @@ def _compiled_metrics(model: Any) -> list[Any]:
     return [metric for metric in user if metric]
 
 
-def _last_layer_is_linear(model: Any) -> bool:
-    """True where the first output comes from a layer without a squashing activation: logits, or plain values."""
-    layer = model.outputs[0]._keras_history.layer if hasattr(model.outputs[0], "_keras_history") else model.layers[-1]
+def output_is_linear(model: Any, output: int = 0) -> bool:
+    """True where an output comes from a layer without a squashing activation: logits, or plain values."""
+    tensor = model.outputs[output]
+    layer = tensor._keras_history.layer if hasattr(tensor, "_keras_history") else model.layers[-1]
     while hasattr(layer, "layers") and layer.layers:
         layer = layer.layers[-1]
     activation = getattr(layer, "activation", None)

@@ -10,13 +10,14 @@ import numpy as np
 
 from armopt.compress.backend import keras
 from armopt.compress.data import Split
+from armopt.compress.distillation import lesson_of
 from armopt.compress.models import fixed_batch
 from armopt.compress.projection import ConstraintsCallback
 from armopt.compress.task import Task
 from armopt.core.errors import ModelError
 from armopt.core.profile import StageSettings
 
-TRAINING_SETTINGS = frozenset({"epochs", "min_steps", "learning_rate", "batch_size", "seed"})
+TRAINING_SETTINGS = frozenset({"epochs", "min_steps", "learning_rate", "batch_size", "seed", "distill", "temperature"})
 
 OnStep = Callable[[int, int, int, int, float], None]
 """(step, steps, epoch, epochs, loss), called after each optimizer step."""
@@ -30,6 +31,7 @@ def fine_tune(
     keeping: ConstraintsCallback,
     on_step: OnStep,
     callbacks: tuple[Any, ...] = (),
+    teacher: Any | None = None,
 ) -> None:
     """Train `model` in place with Adam at a constant rate, every step followed by the projection of `keeping`.
 
@@ -41,9 +43,11 @@ def fine_tune(
         keeping: holds the constraints.
         on_step: progress.
         callbacks: further Keras callbacks, such as a pruning schedule; run before the progress.
+        teacher: model to agree with, where `settings.distill` is not 0.
 
     Raises:
         ModelError: the loss became NaN or infinite.
+        UsageError: the settings distill and there is no teacher.
     """
     keras.utils.set_random_seed(settings.seed)
     model.compile(keras.optimizers.Adam(settings.learning_rate), task.loss)
@@ -55,14 +59,22 @@ def fine_tune(
     if epochs == 0:  # `fit` refuses it
         keeping.project_onto(model)
         return
+    lesson = lesson_of(teacher, task, train, settings)
     progress = _Progress(on_step, steps_per_epoch(len(train), batch), epochs)
-    model.fit(x, y, batch_size=batch, epochs=epochs, verbose=0, callbacks=[keeping, *callbacks, progress])
+    options = {"batch_size": batch, "epochs": epochs, "verbose": 0, "callbacks": [keeping, *callbacks, progress]}
+    if lesson is None:
+        model.fit(x, y, **options)
+        return
+    with lesson.taught_to(model):
+        model.fit(x, lesson.labels(y), **options)
 
 
 def describe_training(settings: StageSettings) -> str:
     """How long a stage trains, in words; small data may get more epochs."""
     words = f"{settings.epochs} epoch{'' if settings.epochs == 1 else 's'}"
-    return f"{words}, at least {settings.min_steps} steps" if settings.min_steps else words
+    if settings.min_steps:
+        words += f", at least {settings.min_steps} steps"
+    return f"{words}, {settings.distill:.0%} of the loss distilled" if settings.distill else words
 
 
 def steps_per_epoch(samples: int, batch: int) -> int:

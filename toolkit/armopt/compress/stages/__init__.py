@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from types import MappingProxyType
 
-from armopt.compress.stages import cluster, dynamic, float16, int16, prune, ptq, qat
+from armopt.compress.stages import channels, cluster, dynamic, float16, int16, prune, ptq, qat
 from armopt.compress.stages.base import Context, Stage, Workpiece
 
 STAGES: MappingProxyType[str, Stage] = MappingProxyType(
     {
+        "channels": channels,
         "prune": prune,
         "cluster": cluster,
         "ptq": ptq,

@@ -20,21 +20,33 @@ class Workpiece:
         model: tf-keras model; a stage must not change it, only copies of it.
         constraints: what all ancestors promised about its kernels.
         notes: what the stage could not do as asked, in sentences.
+        kept: which of the parent's channels the model has, where it has fewer (`channels.groups.Kept`); else None.
     """
 
     model: Any
     constraints: Constraints
     notes: tuple[str, ...] = ()
+    kept: Any | None = None
 
 
 @dataclass(frozen=True, eq=False)
 class Context:
-    """What a stage works with: data, task, strengths, and whom to tell about progress."""
+    """What a stage works with.
+
+    Attributes:
+        data: prepared data.
+        task: loss and metric.
+        settings: strengths.
+        on_step: told of progress.
+        teacher: tf-keras model that distillation asks for agreement with, the model as given; needed where the
+            settings distill.
+    """
 
     data: Data
     task: Task
     settings: StageSettings
     on_step: OnStep
+    teacher: Any | None = None
 
 
 class Stage(Protocol):

@@ -58,7 +58,7 @@ def apply(piece: Workpiece, context: Context) -> Workpiece:
         promised = constraints.get(kernel.key, KernelConstraint())
         constraints = constraints.with_kernel(kernel.key, clustered(kernel, promised, settings))
     keeping = ConstraintsCallback(constraints)
-    fine_tune(model, context.data.train, context.task, settings, keeping, context.on_step)
+    fine_tune(model, context.data.train, context.task, settings, keeping, context.on_step, teacher=context.teacher)
     return Workpiece(model, keeping.constraints)
 
 

@@ -60,7 +60,7 @@ def apply(piece: Workpiece, context: Context) -> Workpiece:
     samples = len(context.data.train)
     steps = steps_per_epoch(samples, batch) * epochs_of(settings, samples, batch)
     schedule = _Schedule(targets, settings, steps, keeping, promised)
-    fine_tune(model, context.data.train, context.task, settings, keeping, context.on_step, (schedule,))
+    fine_tune(model, context.data.train, context.task, settings, keeping, context.on_step, (schedule,), context.teacher)
     if steps == 0:
         schedule.renew(1.0)
     for kernel in targets:

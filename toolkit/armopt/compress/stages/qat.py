@@ -43,7 +43,9 @@ def apply(piece: Workpiece, context: Context) -> Workpiece:
     samples = context.data.train.sample(_OBSERVED).x
     model, notes = with_fake_quant(piece.model, samples, piece.constraints)
     keeping = ConstraintsCallback(piece.constraints)
-    fine_tune(model, context.data.train, context.task, context.settings, keeping, context.on_step)
+    fine_tune(
+        model, context.data.train, context.task, context.settings, keeping, context.on_step, teacher=context.teacher
+    )
     return Workpiece(model, keeping.constraints, notes)
 
 
