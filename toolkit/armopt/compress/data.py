@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -55,6 +56,10 @@ class Data:
 
     def fingerprint(self) -> str:
         """SHA-256 over all arrays and the preprocessing: equal data, equal fingerprint, wherever it was read from."""
+        return self._fingerprint
+
+    @cached_property
+    def _fingerprint(self) -> str:
         digest = hashlib.sha256(self.preprocess.encode())
         for split in (self.train, self.val, self.test):
             for array in (*split.x, *split.y):

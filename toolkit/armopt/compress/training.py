@@ -17,7 +17,9 @@ from armopt.compress.task import Task
 from armopt.core.errors import ModelError
 from armopt.core.profile import StageSettings
 
-TRAINING_SETTINGS = frozenset({"epochs", "min_steps", "learning_rate", "batch_size", "seed", "distill", "temperature"})
+TRAINING_SETTINGS = frozenset(
+    {"epochs", "min_steps", "learning_rate", "decay", "batch_size", "seed", "distill", "temperature"}
+)
 
 OnStep = Callable[[int, int, int, int, float], None]
 """(step, steps, epoch, epochs, loss), called after each optimizer step."""
@@ -33,7 +35,7 @@ def fine_tune(
     callbacks: tuple[Any, ...] = (),
     teacher: Any | None = None,
 ) -> None:
-    """Train `model` in place with Adam at a constant rate, every step followed by the projection of `keeping`.
+    """Train `model` in place with Adam, every step followed by the projection of `keeping`.
 
     Args:
         model: the stage's own copy.
@@ -50,12 +52,13 @@ def fine_tune(
         UsageError: the settings distill and there is no teacher.
     """
     keras.utils.set_random_seed(settings.seed)
-    model.compile(keras.optimizers.Adam(settings.learning_rate), task.loss)
     batch = fixed_batch(model) or min(settings.batch_size, len(train))
     if fixed_batch(model):
         train = train.take(slice(0, len(train) // batch * batch))
     x, y = (part if len(part) > 1 else part[0] for part in (list(train.x), list(train.y)))
     epochs = epochs_of(settings, len(train), batch)
+    rate = learning_rate(settings, steps_per_epoch(len(train), batch) * epochs)
+    model.compile(keras.optimizers.Adam(rate), task.loss)
     if epochs == 0:  # `fit` refuses it
         keeping.project_onto(model)
         return
@@ -67,6 +70,13 @@ def fine_tune(
         return
     with lesson.taught_to(model):
         model.fit(x, lesson.labels(y), **options)
+
+
+def learning_rate(settings: StageSettings, steps: int) -> Any:
+    """What Adam takes: the rate itself, or its way down to zero over so many steps."""
+    if settings.decay == "constant":
+        return settings.learning_rate
+    return keras.optimizers.schedules.CosineDecay(settings.learning_rate, max(1, steps))
 
 
 def describe_training(settings: StageSettings) -> str:

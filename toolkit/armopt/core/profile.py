@@ -125,6 +125,17 @@ class Profile(Record):
         """The profile with a device's own step of channels wherever it names none."""
         return self.model_copy(update={"common": {"width_step": step, **self.common}})
 
+    def with_settings(self, settings: dict[str, object]) -> Profile:
+        """The profile with these settings in place of what it says of them anywhere."""
+
+        def without(given: dict[str, dict[str, object]]) -> dict[str, dict[str, object]]:
+            return {name: {k: v for k, v in table.items() if k not in settings} for name, table in given.items()}
+
+        update = {
+            "common": {**self.common, **settings}, "stages": without(self.stages), "nodes": without(self.nodes)
+        }  # fmt: skip
+        return self.model_copy(update=update)
+
     def settings_of(self, path: str, overrides: dict[str, object] | None = None) -> StageSettings:
         """Settings of the stage that makes the node at `path`; `overrides` (from flags) win over everything."""
         merged = {**self.common, **self.stages.get(stage_of(path), {}), **self.nodes.get(path, {}), **(overrides or {})}

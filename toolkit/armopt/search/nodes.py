@@ -17,13 +17,13 @@ from armopt.compress.export import export_tflite
 from armopt.compress.models import Source, copy_model
 from armopt.compress.promises import promises_of
 from armopt.compress.quality import score_keras, score_tflite
-from armopt.compress.stages import STAGES, Context, Workpiece
+from armopt.compress.stages import STAGES, Context, Workpiece, channels
 from armopt.compress.task import Task
 from armopt.core.events import Listener, NodeStarted, Note, TrainingStep, silent
 from armopt.core.profile import Profile, StageSettings
 from armopt.core.records import Audit
 from armopt.core.stages import FACTS
-from armopt.core.tree import ROOT, parent_of, stage_of
+from armopt.core.tree import FIRST_STAGES, ROOT, parent_of, stage_of
 from armopt.search.store import Entry, Store, key_of
 
 # Raised whenever a stage, the exporter or the audit would make other bytes or figures from equal inputs.
@@ -47,6 +47,23 @@ class Scoring:
 
 
 FULL = Scoring()
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What nodes depend on beside source, data and task.
+
+    Attributes:
+        profile: strengths.
+        overrides: settings from flags, over the profile's.
+        float_io: float32 inputs and outputs in the exported files.
+        scoring: what is scored of each node.
+    """
+
+    profile: Profile
+    overrides: dict[str, object]
+    float_io: bool
+    scoring: Scoring
 
 
 @dataclass(frozen=True)
@@ -125,6 +142,11 @@ class NodeBuilder:
         )
         self._source_metrics: dict[str, float] = {}
 
+    @property
+    def terms(self) -> Terms:
+        """The terms as they stand now; what is settled later changes them."""
+        return Terms(self._profile, self._overrides, self._float_io, self._scoring)
+
     def expect(self, leaves: Iterable[str], all_needed: bool = False) -> None:
         """Nothing is built ahead: one process builds what it is asked for, when it is asked."""
 
@@ -132,11 +154,17 @@ class NodeBuilder:
         """Settings of the stage that makes the node."""
         return self._profile.settings_of(path, self._overrides)
 
-    def apart(self, overrides: dict[str, object], scoring: Scoring) -> NodeBuilder:
-        """A builder of the same nodes with other settings over all others, told of to nobody."""
+    def apart(
+        self, scoring: Scoring, overrides: dict[str, object] | None = None, profile: Profile | None = None
+    ) -> NodeBuilder:
+        """A builder on the same source and data: otherwise scored, with further settings over all, or of other nodes.
+
+        Nobody is told of its progress.
+        """
+        merged = {**self._overrides, **(overrides or {})}
         return NodeBuilder(
-            self._source, self._data, self._task, self._profile, {**self._overrides, **overrides}, self._float_io,
-            self._store, silent, scoring,
+            self._source, self._data, self._task, profile or self._profile, merged, self._float_io, self._store,
+            silent, scoring,
         )  # fmt: skip
 
     def settle(self, path: str, settings: dict[str, object]) -> None:
@@ -180,9 +208,12 @@ class NodeBuilder:
                 entry = self._store.get(key)
                 cached = entry is not None
                 entry = entry or self._make(path, key)
-        record = entry.record
-        found = Audit.model_validate(record["audit"]) if record["audit"] else None
-        return Built(entry, cached, record["metrics"], found, tuple(record["notes"]))
+        return _as_built(entry, cached)
+
+    def stored(self, path: str) -> Built | None:
+        """The node where the store has it."""
+        entry = self._store.get(self.key(path))
+        return None if entry is None else _as_built(entry, True)
 
     def _make(self, path: str, key: str) -> Entry:
         started = time.monotonic()
@@ -221,6 +252,7 @@ class NodeBuilder:
         if path != ROOT:
             np.savez(folder / "weights.npz", **{f"{i:05d}": w for i, w in enumerate(piece.model.get_weights())})
             piece.constraints.save(folder / "constraints.npz")
+            channels.save(piece, folder)
         if path != ROOT and not FACTS[stage_of(path)].trains:
             # Nothing was trained, so the parent's Keras metric is the node's.
             metrics = {f"keras_{split}": self.build(parent_of(path)).metrics[f"keras_{split}"] for split in floats}
@@ -243,13 +275,15 @@ class NodeBuilder:
         return metrics, found, notes
 
     def piece(self, path: str) -> Workpiece:
-        """Model and promises of the root or an inner node, in memory or read back onto a copy of the source.
+        """Model and promises of the root or an inner node, in memory or read back onto a model of its shape.
 
         A leaf's can't be read back: quantization-aware training changes the layers.
         """
         built = self.build(path)
         if path not in self._pieces:
-            model = copy_model(self._source.model)
+            parent = self.piece(parent_of(path)).model
+            reshapes = stage_of(path) in FIRST_STAGES
+            model = channels.rebuild(parent, built.entry.path) if reshapes else copy_model(parent)
             with np.load(built.entry.path / "weights.npz", allow_pickle=False) as file:
                 model.set_weights([file[name] for name in sorted(file.files)])
             self._pieces[path] = Workpiece(model, Constraints.load(built.entry.path / "constraints.npz"))
@@ -259,7 +293,14 @@ class NodeBuilder:
         def on_step(step: int, steps: int, epoch: int, epochs: int, loss: float) -> None:
             self._listener(TrainingStep(path, step, steps, epoch, epochs, loss))
 
-        return Context(self._data, self._task, self.settings(path), on_step)
+        settings = self.settings(path)
+        return Context(self._data, self._task, settings, on_step, self._source.model if settings.distill else None)
+
+
+def _as_built(entry: Entry, cached: bool) -> Built:
+    record = entry.record
+    found = Audit.model_validate(record["audit"]) if record["audit"] else None
+    return Built(entry, cached, record["metrics"], found, tuple(record["notes"]))
 
 
 def _versions() -> dict[str, str]:

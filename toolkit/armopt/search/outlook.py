@@ -8,7 +8,7 @@ from armopt.core.records import Measurement
 from armopt.core.target import Target
 from armopt.search.drafts import Drafts, shaping_node, why_too_large, why_too_slow
 from armopt.search.nodes import NodeBuilder
-from armopt.search.widths import Probe, widest
+from armopt.search.widths import widest
 
 # A trained file takes the same instructions as its draft but for some dozen: this much of a limit is left for them.
 _SPARE = 0.001
@@ -58,8 +58,11 @@ class Outlook:
             reason = why_too_large(self._drafts.size(path, self._shape(path)).gz_bytes, target)
         return f"'{path}' {reason}" if reason else None
 
-    def _solve_width(self, node: str, leaf: str) -> str | None:
-        """Settle the width of the node at the widest that fits; why none does, or why there is nothing to prune."""
+    def widest(self, node: str, leaf: str) -> tuple[float | None, str]:
+        """The largest share of the channels with which the leaf below `node` meets the limits on speed, and how.
+
+        None where even the narrowest does not; 1.0 where nothing has to go.
+        """
         seen: dict[float, Measurement] = {}
 
         def load(width: float) -> float:
@@ -67,13 +70,20 @@ class Outlook:
             return _load(seen[width], self._target)
 
         width, probes = widest(load)
+        if width is None:
+            return None, f"'{leaf}' {_figures(seen[min(seen)], self._target)} even with the fewest channels"
+        figures = _figures(seen[width], self._target)
+        return width, f"an untrained draft {figures} ({len(probes)} widths tried)"
+
+    def _solve_width(self, node: str, leaf: str) -> str | None:
+        """Settle the width of the node at the widest that fits; why none does, or why there is nothing to prune."""
+        width, words = self.widest(node, leaf)
+        if width is None:
+            return words
         if width == 1.0:
             return "the model as given meets the limits on speed with all its channels"
-        if width is None:
-            narrowest = min(seen)
-            return f"'{leaf}' {_figures(seen[narrowest], self._target)} even with the fewest channels"
         self._builder.settle(node, {"width": width})
-        self._listener(Note(_told(node, width, probes, seen[width], self._target)))
+        self._listener(Note(f"{node}: {width:.0%} of the channels may stay: {words}"))
         return None
 
     def _speed(self, path: str, settings: dict[str, object]) -> Measurement:
@@ -115,10 +125,3 @@ def _figures(measured: Measurement, target: Target) -> str:
     if target.max_instructions is not None and measured.instructions is not None:
         told.append(f"{measured.instructions:,} instructions for {target.max_instructions:,}")
     return f"takes {' and '.join(told)}" if told else "has no figure on this device"
-
-
-def _told(node: str, width: float, probes: list[Probe], measured: Measurement, target: Target) -> str:
-    return (
-        f"{node}: {width:.0%} of the channels may stay: an untrained draft {_figures(measured, target)} "
-        f"({len(probes)} widths tried)"
-    )

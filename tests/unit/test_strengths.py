@@ -1,0 +1,252 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from armopt.catalog.profiles import find_profile
+from armopt.core.errors import UsageError
+from armopt.core.records import Latency, Measurement, Metric
+from armopt.core.search_record import Sensitivity, Trial
+from armopt.core.target import Target
+from armopt.core.tree import Tree
+from armopt.search.store import Store
+from armopt.search.strengths.evaluate import Ask, Outcome
+from armopt.search.strengths.known import Memory
+from armopt.search.strengths.ladder import Standing, going_on, next_rung, ranked
+from armopt.search.strengths.recipe import recipe_of, scheduled
+from armopt.search.strengths.space import Space
+from armopt.search.strengths.study import GENERATION, Study
+from armopt.search.strengths.told import Goal, excesses, objectives, winners
+
+ACCURACY = Metric(name="accuracy")
+PLAN = find_profile("default")
+KNOWN = [
+    Sensitivity(name=f"conv{i}", kind=kind, strength=0.5, drop=0.1 * i)  # type: ignore[arg-type]
+    for kind in ("channels", "prune", "cluster")
+    for i in range(5)
+]
+FULL: dict[str, Any] = {
+    "width": 0.5, "width_tilt": 0.0, "sparsity": 0.6, "sparsity_tilt": 0.0, "clusters": 16, "clusters_tilt": 0.0,
+    "spared": 0, "qat": True, "epochs": 1.0, "distill": 0.5,
+}  # fmt: skip
+
+
+def measured(ms: float, instructions: int = 1_000_000) -> Measurement:
+    return Measurement(
+        device="pi4", runner="qemu", evidence="modelled", runtime="litert", threads=1, freq_mhz=1800,
+        latency_ms=Latency(p50=ms), interval_ms=(0.9 * ms, 1.1 * ms), instructions=instructions, seconds=0.1,
+    )  # fmt: skip
+
+
+class Landscape:
+    """Stands for training and measuring: known functions of the strengths, and a record of all that was asked."""
+
+    def __init__(self) -> None:
+        self.asked: list[Ask] = []
+
+    def __call__(self, asks: Sequence[Ask]) -> list[Outcome]:
+        self.asked += asks
+        return [self._outcome(ask) for ask in asks]
+
+    def _outcome(self, ask: Ask) -> Outcome:
+        s = ask.strengths
+        width, sparsity, clusters = float(s.get("width", 1)), float(s["sparsity"]), int(s["clusters"])
+        sparsity = 0.0 if sparsity < 0.3 else sparsity
+        share = {"one-shot": 0.6, "short": 0.9, "long": 1.0}[ask.rung]
+        hurt = 0.3 * (1 - width) ** 2 + 0.1 * sparsity**4 + (0.2 / clusters if clusters else 0)
+        accuracy = 0.95 * share - hurt + (0.01 if s["qat"] else 0)
+        size = 400_000 * width**2 * (1 - 0.6 * sparsity) * (0.6 if clusters else 1)
+        return Outcome("channels/ptq", accuracy, int(size), measured(5 * width**1.8), seconds=1.0)
+
+
+def a_study(goal: Goal, seed: int = 1, widest: float = 1.0, **more: Any) -> tuple[Study, Landscape]:
+    land = Landscape()
+    return Study(Space(widest), goal, land, seed, **more), land
+
+
+def test_the_path_of_a_recipe_has_the_stages_that_the_strengths_turn_on_and_a_leaf_that_preserves_them() -> None:
+    cases = {
+        "channels/prune/cluster/pcqat": FULL,
+        "prune/cluster/pcqat": {**FULL, "width": 1.0},
+        "channels/cluster/cqat": {**FULL, "sparsity": 0.25},
+        "channels/prune/ptq": {**FULL, "clusters": 0, "qat": False},
+        "qat": {**FULL, "width": 1.0, "sparsity": 0.25, "clusters": 0},
+    }
+    for path, strengths in cases.items():
+        made = recipe_of(strengths, PLAN, KNOWN)
+        assert made.path == path
+        assert Tree(made.profile.tree).leaves == (path,)
+
+
+def test_a_tilt_takes_most_from_the_least_sensitive_and_none_treats_all_alike() -> None:
+    tilted = recipe_of({**FULL, "width_tilt": 1.0, "sparsity_tilt": 1.0, "clusters_tilt": 1.0}, PLAN, KNOWN).profile
+    widths = tilted.settings_of("channels").widths
+    zeros = tilted.settings_of("channels/prune").layer_sparsity
+    codes = tilted.settings_of("channels/prune/cluster").layer_clusters
+    names = [f"conv{i}" for i in range(5)]
+    assert [widths[n] for n in names] == sorted(widths.values()) and widths["conv2"] == 0.5
+    assert [zeros[n] for n in names] == sorted(zeros.values(), reverse=True) and zeros["conv2"] == pytest.approx(0.6)
+    assert [codes[n] for n in names] == [8, 11, 16, 23, 32]
+    level = recipe_of(FULL, PLAN, KNOWN).profile
+    assert not level.settings_of("channels").widths and not level.settings_of("channels/prune").layer_sparsity
+
+
+def test_the_most_sensitive_layers_are_spared() -> None:
+    profile = recipe_of({**FULL, "spared": 2}, PLAN, KNOWN).profile
+    assert profile.settings_of("channels/prune").spare == ("conv4", "conv3")
+    assert profile.settings_of("channels/prune/cluster").spare == ("conv4", "conv3")
+
+
+def test_a_strength_that_the_user_named_holds_for_all_trials() -> None:
+    space = Space(1.0, named={"sparsity": 0.2, "epochs": 1.0})
+    assert {"sparsity", "sparsity_tilt", "epochs"}.isdisjoint(space.distributions())
+    made = recipe_of({**FULL, "sparsity": 0.9}, PLAN, KNOWN, {"sparsity": 0.2})
+    assert made.profile.settings_of("channels/prune").sparsity == 0.2
+
+
+def test_a_schedule_is_a_share_of_the_training_and_no_share_trains_nothing() -> None:
+    recipe = recipe_of({**FULL, "epochs": 2.0}, PLAN.with_settings({"epochs": 4, "min_steps": 100}), KNOWN)
+    brief, none = scheduled(recipe, 0.25), scheduled(recipe, 0.0)
+    for path in recipe.profile.tree:
+        assert (brief.settings_of(path).epochs, brief.settings_of(path).min_steps) == (2, 50)
+        assert (none.settings_of(path).epochs, none.settings_of(path).min_steps) == (0, 0)
+        assert none.settings_of(path).distill == 0.0
+
+
+@given(st.lists(st.tuples(st.floats(0, 1), st.integers(1, 100), st.floats(0.1, 9)), min_size=1, max_size=12))
+def test_ranking_keeps_all_and_puts_none_before_one_that_beats_it(figures: list[tuple[float, int, float]]) -> None:
+    seen = [Standing(number, *figure) for number, figure in enumerate(figures)]
+    order = ranked(seen, ACCURACY)
+    assert sorted(order) == list(range(len(figures)))
+    for place, number in enumerate(order):
+        a = seen[number]
+        for later in order[place + 1 :]:
+            b = seen[later]
+            no_worse = b.metric >= a.metric and b.gz_bytes <= a.gz_bytes and (b.latency_ms or 0) <= (a.latency_ms or 0)
+            assert not (no_worse and b.metric > a.metric)
+
+
+def test_the_better_half_of_all_that_were_seen_goes_on() -> None:
+    seen = [Standing(number, 0.9 + 0.01 * number, 100, 1.0) for number in range(8)]
+    assert going_on("short", seen, [4, 5, 2, 1], ACCURACY) == [4, 5]
+    assert going_on("one-shot", seen, [0, 1, 2, 7], ACCURACY) == [2, 7]
+    assert going_on("short", seen[:1], [0], ACCURACY) == [0]
+    assert [next_rung("one-shot"), next_rung("short"), next_rung("long")] == ["short", "long", None]
+
+
+def test_what_the_target_leaves_open_is_the_objective() -> None:
+    def of(**limits: Any) -> list[str]:
+        trial = Trial(number=0, path="ptq", strengths={}, state="finished", metric=1.0, gz_bytes=2, latency_ms=3.0)
+        names = {1.0: "accuracy", 2.0: "size", 3.0: "latency"}
+        return [names[value] for value, _ in objectives(Goal(Target(**limits), ACCURACY, 0.9), trial)]
+
+    assert of() == ["accuracy", "latency", "size"]
+    assert of(max_latency_ms=1, max_drop=0.01) == ["size"]
+    assert of(max_gz_bytes=9) == ["accuracy", "latency"]
+    assert of(max_latency_ms=1, max_gz_bytes=9, max_drop=0.01) == ["accuracy"]
+
+
+def test_limits_are_met_below_zero_and_missed_above() -> None:
+    goal = Goal(Target(max_latency_ms=2, max_gz_bytes=100, max_drop=0.01), ACCURACY, 0.9)
+    trial = Trial(
+        number=0, path="ptq", strengths={}, state="finished", metric=0.88, gz_bytes=50, latency_ms=2, interval_ms=(1, 3)
+    )
+    found = excesses(goal, trial)
+    assert found["latency"] == pytest.approx(0.5) and found["size"] < 0 and found["drop"] == pytest.approx(0.01)
+
+
+def test_too_slow_trials_are_never_trained() -> None:
+    study, land = a_study(Goal(Target(max_latency_ms=2.0), ACCURACY, 0.95))
+    trials = study.run(12, None)
+    slow = [trial for trial in trials if trial.state == "infeasible"]
+    assert slow and all("latency" in trial.reason for trial in slow)
+    trained = {ask.number for ask in land.asked if ask.rung != "one-shot"}
+    assert trained.isdisjoint(trial.number for trial in slow)
+    assert all(trial.interval_ms[1] <= 2.0 for trial in trials if trial.state == "finished" and trial.interval_ms)
+
+
+def test_few_are_trained_to_the_end_and_those_are_among_the_better() -> None:
+    study, land = a_study(Goal(Target(max_latency_ms=3.0, max_drop=0.05), ACCURACY, 0.95), widest=0.7)
+    trials = study.run(24, None)
+    rungs = {rung: sum(ask.rung == rung for ask in land.asked) for rung in ("one-shot", "short", "long")}
+    assert rungs["one-shot"] == 24 > rungs["short"] > rungs["long"] >= 3
+    chosen = winners(Goal(Target(max_latency_ms=3.0, max_drop=0.05), ACCURACY, 0.95), trials)[0]
+    assert chosen.meets_target and chosen.gz_bytes is not None
+    assert chosen.gz_bytes == min(t.gz_bytes or 0 for t in trials if t.state == "finished" and t.meets_target)
+
+
+def test_the_same_seed_asks_the_same_and_a_longer_search_begins_like_a_shorter_one() -> None:
+    goal = Goal(Target(max_drop=0.05), ACCURACY, 0.95)
+    once, again, longer = (a_study(goal)[0].run(count, None) for count in (12, 12, 20))
+    assert once == again == longer[:12]
+    assert a_study(goal, seed=2)[0].run(12, None) != once
+
+
+def test_a_budget_ends_the_search_after_a_generation_at_least() -> None:
+    seconds = iter(range(0, 10_000, 10))
+    study, _ = a_study(Goal(Target(), ACCURACY, 0.95), clock=lambda: float(next(seconds)))
+    trials = study.run(None, 120.0)
+    assert GENERATION <= len(trials) < 40
+    assert study.trials[-1].reason == "the budget was used up" or trials[-1].state in ("finished", "stopped")
+
+
+def test_what_earlier_searches_found_is_known_and_a_search_that_goes_on_starts_from_the_same(tmp_path: Path) -> None:
+    goal, space, store = Goal(Target(max_drop=0.05), ACCURACY, 0.95), Space(1.0), Store(tmp_path)
+    first = Memory(store, "subject", "first")
+    assert first.known(space) == []
+    trials = a_study(goal, keep=first.keep)[0].run(8, None)
+    second = Memory(store, "subject", "second")
+    known = second.known(space)
+    assert sorted(t.number for t in known) == [t.number for t in trials if t.metric is not None]
+    third = Memory(store, "subject", "third")
+    third.keep(trials[0])
+    assert second.known(space) == known
+    assert Memory(store, "another model", "first").known(space) == []
+    more = a_study(goal, known=known)[0].run(8, None)
+    assert [trial.strengths for trial in more[4:]] != [trial.strengths for trial in trials[4:]]
+
+
+def test_a_search_that_trains_few_to_the_end_finds_smaller_files_than_chance_that_trains_all() -> None:
+    goal = Goal(Target(max_latency_ms=3.0, max_drop=0.04), ACCURACY, 0.95)
+    searched, drawn = [], []
+    for seed in range(3):
+        study, land = a_study(goal, seed=seed)
+        best = winners(goal, study.run(40, None))[0]
+        assert best.meets_target and sum(ask.rung == "long" for ask in land.asked) < 20
+        searched.append(best.gz_bytes or 0)
+        drawn.append(min(one.gz_bytes or 0 for one in _drawn(40, seed) if _meets(one, goal)))
+    assert sorted(searched)[1] < sorted(drawn)[1]
+
+
+def _drawn(count: int, seed: int) -> list[Outcome]:
+    import optuna
+
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=seed))
+    asks = [Ask(number, study.ask(Space(1.0).distributions()).params, "long") for number in range(count)]
+    return Landscape()(asks)
+
+
+def _meets(outcome: Outcome, goal: Goal) -> bool:
+    assert outcome.measured is not None and outcome.measured.interval_ms is not None
+    assert goal.target.max_latency_ms is not None and goal.target.max_drop is not None
+    in_time = outcome.measured.interval_ms[1] <= goal.target.max_latency_ms
+    return in_time and goal.source_metric - (outcome.metric or 0) <= goal.target.max_drop
+
+
+def test_a_search_with_nothing_to_turn_is_refused() -> None:
+    named = {"epochs": 1.0, "distill": 0.0}
+    space = Space(None, frozenset(), named)
+    assert set(space.distributions()) == {"qat"}
+    assert all(space.holds(guess) for guess in space.first_guesses())
+    with pytest.raises(UsageError, match="nothing left to search"):
+        Study(_Nothing(None), Goal(Target(), ACCURACY, 0.9), Landscape(), 1)
+
+
+class _Nothing(Space):
+    def distributions(self) -> dict[str, Any]:
+        return {}

@@ -1,0 +1,202 @@
+"""The search's loop: Optuna says what to try, the ladder says what goes on, the store remembers.
+
+Trials are asked for in generations of a fixed size and told in their order. With a seeded sampler and evaluations that
+the store remembers, a search that was killed asks the same again, is answered from the store, and goes on where it was.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+
+from armopt.core.errors import UsageError
+from armopt.core.events import Doing, Listener, Note, silent
+from armopt.core.gate import Judgement, Observed, judge
+from armopt.core.records import Latency, Metric
+from armopt.core.search_record import RUNGS, Rung, Trial
+from armopt.core.target import Target
+from armopt.search.strengths.evaluate import Ask, Outcome
+from armopt.search.strengths.known import as_known
+from armopt.search.strengths.ladder import Standing, going_on, next_rung
+from armopt.search.strengths.space import Space
+from armopt.search.strengths.told import Goal, excesses, objectives
+
+GENERATION = 4
+_STARTUP = 8
+_SEED_LIMIT = 2**32
+
+_OUT_OF_TIME = "the budget was used up"
+
+Evaluate = Callable[[Sequence[Ask]], list[Outcome]]
+Clock = Callable[[], float]
+
+
+class Study:
+    """One search.
+
+    Args:
+        space: what can be turned.
+        goal: target, metric and the source's own figures on val.
+        evaluate: builds and measures.
+        seed: of the sampler.
+        known: trials of earlier searches on the same subject, to start from.
+        listener: told of each trial.
+        keep: given each trial when nothing more is done on it.
+        clock: seconds, for the budget.
+    """
+
+    def __init__(
+        self,
+        space: Space,
+        goal: Goal,
+        evaluate: Evaluate,
+        seed: int,
+        known: Sequence[Trial] = (),
+        listener: Listener = silent,
+        keep: Callable[[Trial], None] = lambda trial: None,
+        clock: Clock = time.monotonic,
+    ) -> None:
+        import optuna
+
+        optuna.logging.set_verbosity(optuna.logging.ERROR)
+        self._goal, self._evaluate, self._listener, self._keep, self._clock = goal, evaluate, listener, keep, clock
+        self._distributions = space.distributions()
+        if not self._distributions:
+            raise UsageError("there is nothing left to search", "name fewer settings on the command line")
+        sampler = optuna.samplers.TPESampler(
+            seed=seed % _SEED_LIMIT, n_startup_trials=_STARTUP, multivariate=True, constant_liar=True
+        )
+        self._study = optuna.create_study(sampler=sampler, directions=[d for _, d in objectives(goal)])
+        for one in known:
+            self._study.add_trial(as_known(one, goal, self._distributions))
+        for guess in space.first_guesses():
+            self._study.enqueue_trial(guess)
+        self._seen: dict[Rung, list[Standing]] = {rung: [] for rung in RUNGS}
+        self.trials: list[Trial] = []
+
+    def run(self, trials: int | None, budget_s: float | None) -> list[Trial]:
+        """Try so many strengths, or as many as fit into so many seconds; at least one generation.
+
+        Raises:
+            DeviceError: the device failed.
+        """
+        began = self._clock()
+
+        def in_time() -> bool:
+            return budget_s is None or self._clock() - began < budget_s
+
+        while (trials is None or len(self.trials) < trials) and (in_time() or not self.trials):
+            room = GENERATION if trials is None else min(GENERATION, trials - len(self.trials))
+            self._generation(room, in_time)
+        return self.trials
+
+    def _generation(self, size: int, in_time: Callable[[], bool]) -> None:
+        # Always a whole generation is asked for, so that a longer search begins like a shorter one.
+        asked = [self._study.ask(self._distributions) for _ in range(GENERATION)][:size]
+        first = len(self.trials)
+        course = {first + place: dict(trial.params) for place, trial in enumerate(asked)}
+        done: dict[int, Trial] = {
+            number: Trial(number=number, path="", strengths=strengths, state="stopped")
+            for number, strengths in course.items()
+        }
+        rung: Rung | None = "one-shot"
+        alive = list(course)
+        while rung is not None and alive:
+            if rung != "one-shot" and not in_time():
+                for number in alive:
+                    done[number] = done[number].model_copy(update={"reason": _OUT_OF_TIME})
+                break
+            alive = self._climb(rung, alive, done)
+            rung = next_rung(rung)
+        for number, trial in zip(course, asked, strict=True):
+            self._tell(trial, done[number])
+            if done[number].reason != _OUT_OF_TIME:
+                self._keep(done[number])
+        self.trials += [done[number] for number in course]
+
+    def _climb(self, rung: Rung, alive: list[int], done: dict[int, Trial]) -> list[int]:
+        """Evaluate all that are alive at a rung; who goes on."""
+        asks = [Ask(number, done[number].strengths, rung) for number in alive]
+        self._listener(Doing(f"search: trials {', '.join(str(n) for n in alive)}, {_WORDS[rung]}"))
+        fresh = []
+        for ask, outcome in zip(asks, self._evaluate(asks), strict=True):
+            trial = _with_outcome(done[ask.number], outcome, rung, self._goal)
+            done[ask.number] = trial
+            if trial.state == "stopped" and trial.metric is not None and trial.gz_bytes is not None:
+                fresh.append(ask.number)
+                self._seen[rung].append(Standing(ask.number, trial.metric, trial.gz_bytes, trial.latency_ms))
+        if next_rung(rung) is None:
+            going: list[int] = []
+            for number in fresh:
+                done[number] = done[number].model_copy(update={"state": "finished"})
+        else:
+            going = going_on(rung, self._seen[rung], fresh, self._goal.metric)
+            for number in set(fresh) - set(going):
+                done[number] = done[number].model_copy(update={"reason": f"others were better, {_WORDS[rung]}"})
+        for number in sorted(set(alive) - set(going)):
+            self._listener(Note(trial_line(done[number], self._goal.metric)))
+        return going
+
+    def _tell(self, asked: object, trial: Trial) -> None:
+        import optuna
+
+        values = [value for value, _ in objectives(self._goal, trial)] if trial.metric is not None else None
+        if values is None:
+            self._study.tell(asked, state=optuna.trial.TrialState.FAIL)  # type: ignore[arg-type]
+            return
+        for name, excess in excesses(self._goal, trial).items():
+            asked.set_constraint(name, excess)  # type: ignore[attr-defined]
+        self._study.tell(asked, values)  # type: ignore[arg-type]
+
+
+_WORDS: dict[Rung, str] = {"one-shot": "untrained", "short": "trained briefly", "long": "trained to the end"}
+
+
+def _with_outcome(trial: Trial, outcome: Outcome, rung: Rung, goal: Goal) -> Trial:
+    if outcome.error or outcome.measured is None:
+        return trial.model_copy(update={"path": outcome.path, "state": "failed", "reason": outcome.error})
+    measured = outcome.measured
+    seen = trial.model_copy(
+        update={
+            "path": outcome.path,
+            "rung": rung,
+            "metric": outcome.metric,
+            "gz_bytes": outcome.gz_bytes,
+            "latency_ms": measured.latency_ms.p50 if measured.latency_ms else None,
+            "interval_ms": measured.interval_ms,
+            "instructions": measured.instructions,
+            "seconds": round(trial.seconds + outcome.seconds, 2),
+        }
+    )
+    verdict = judged(seen, goal, goal.target)
+    hopeless = judged(seen, goal, goal.before_training) if rung == "one-shot" else None
+    if hopeless is not None and hopeless.verdict not in (None, "met"):
+        return seen.model_copy(update={"state": "infeasible", "reason": hopeless.reason})
+    return seen.model_copy(update={"meets_target": verdict.verdict in (None, "met")})
+
+
+def judged(trial: Trial, goal: Goal, target: Target) -> Judgement:
+    """The gate's judgement of a trial's figures on val."""
+    observed = Observed(
+        metric=trial.metric,
+        source_metric=goal.source_metric,
+        gz_bytes=trial.gz_bytes,
+        instructions=trial.instructions,
+        latency_ms=Latency(p50=trial.latency_ms) if trial.latency_ms is not None else None,
+        interval_ms=trial.interval_ms,
+        evidence=goal.evidence,
+    )
+    return judge(target, observed, goal.metric)
+
+
+def trial_line(trial: Trial, metric: Metric) -> str:
+    """A trial in one line."""
+    figures = []
+    if trial.metric is not None:
+        figures.append(f"{metric.name} {trial.metric:.4f}")
+    if trial.gz_bytes is not None:
+        figures.append(f"{trial.gz_bytes:,} bytes")
+    if trial.latency_ms is not None:
+        figures.append(f"{trial.latency_ms:.3g} ms")
+    words = f"{trial.state}: {trial.reason}" if trial.reason else trial.state
+    return f"trial {trial.number}, {trial.path or '?'}: {', '.join([*figures, words])}"

@@ -1,0 +1,157 @@
+"""`deploy --search`: finds strengths for the target, and hands on the tree of one path that is then built in full."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from armopt.core.errors import ConversionError, ModelError
+from armopt.core.events import Listener, Note
+from armopt.core.profile import Profile
+from armopt.core.search_record import SearchRecord, Sensitivity, Strength, Trial
+from armopt.core.target import Target
+from armopt.core.tree import stage_of
+from armopt.preparing import Ready
+from armopt.search.choose import Candidate, pareto
+from armopt.search.device_runs import DeviceRuns
+from armopt.search.nodes import NodeBuilder
+from armopt.search.outlook import Outlook
+from armopt.search.store import Store, key_of
+from armopt.search.strengths.evaluate import BuildAll, Evaluator
+from armopt.search.strengths.known import Memory
+from armopt.search.strengths.ladder import FULL_SHARE
+from armopt.search.strengths.recipe import recipe_of, scheduled
+from armopt.search.strengths.sensitivity import sensitivities
+from armopt.search.strengths.space import Space
+from armopt.search.strengths.study import Study
+from armopt.search.strengths.told import Goal, winners
+
+# Raised whenever the same strengths would mean another model, or the sampler would ask otherwise.
+REVISION = 1
+DEFAULT_TRIALS = 24
+# A winner on val that fails on test gives way to the next, so often.
+_CANDIDATES = 3
+_NAMED = ("width", "sparsity", "clusters", "distill")
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How long to search: trials, seconds, or both, whichever is reached first."""
+
+    trials: int | None = None
+    budget_s: float | None = None
+
+
+@dataclass(frozen=True)
+class Searched:
+    """What came of a search.
+
+    Attributes:
+        record: its trials.
+        plans: profiles of one path each with the full schedule, the best first, as (number of the trial, profile).
+    """
+
+    record: SearchRecord
+    plans: tuple[tuple[int, Profile], ...]
+
+
+def search_strengths(
+    ready: Ready,
+    builder: NodeBuilder,
+    plan: Profile,
+    runs: DeviceRuns,
+    outlook: Outlook,
+    target: Target,
+    effort: Effort,
+    build_all: BuildAll,
+    named: dict[str, object],
+    store: Store,
+    listener: Listener,
+) -> Searched:
+    """Find strengths that meet the target, and make as good as can be what it leaves open.
+
+    Args:
+        ready: source, data and task.
+        builder: of nodes on them.
+        plan: settings that hold where the search says nothing; its stages are those that it may use.
+        runs: the device.
+        outlook: finds the widest model that the limits on speed allow.
+        target: what to meet.
+        effort: how long.
+        build_all: builds trials.
+        named: settings that the user named.
+        store: remembers trials.
+        listener: told of each.
+    """
+    began = time.monotonic()
+    goal = Goal(target, ready.task.metric, builder.source_metric("val"))
+    fixed: dict[str, Strength] = {key: float(str(named[key])) for key in _NAMED if key in named}
+    if "epochs" in named:
+        fixed["epochs"] = 1.0  # times the plan's, which they now are
+    space = Space(_widest(outlook, target, plan, listener), _stages(plan), fixed)
+    known = _sensitivities(ready, plan, space, store, builder, listener)
+    seed = plan.settings_of("ptq").seed
+    subject = key_of("search", REVISION, builder.key("float"), runs.device.model_dump(), runs.threads)
+    name = key_of(target.model_dump(), plan.model_dump(), str(space), seed)
+    memory = Memory(store, subject, name)
+    before = memory.known(space)
+    evaluate = Evaluator(plan, known, build_all, runs.draft, fixed)
+    study = Study(space, goal, evaluate, seed, before, listener, memory.keep)
+    trials = study.run(effort.trials or (None if effort.budget_s else DEFAULT_TRIALS), effort.budget_s)
+    best = winners(goal, trials)[:_CANDIDATES]
+    record = SearchRecord(
+        seed=seed,
+        trials=tuple(trials),
+        pareto=_front(trials, goal),
+        winner=best[0].number if best else None,
+        sensitivities=known,
+        known_before=len(before),
+        seconds=round(time.monotonic() - began, 2),
+    )
+    plans = [(trial.number, scheduled(recipe_of(trial.strengths, plan, known, fixed), FULL_SHARE)) for trial in best]
+    return Searched(record, tuple(plans))
+
+
+def _stages(plan: Profile) -> frozenset[str]:
+    return frozenset(stage_of(path) for path in (*plan.tree, *plan.speed_tree)) & {"channels", "prune", "cluster"}
+
+
+def _widest(outlook: Outlook, target: Target, plan: Profile, listener: Listener) -> float | None:
+    """The largest width worth trying; None where channels can't or mustn't be pruned."""
+    if "channels" not in _stages(plan):
+        return None
+    if target.max_latency_ms is None and target.max_instructions is None:
+        return 1.0
+    try:
+        width, words = outlook.widest("channels", "channels/ptq")
+    except (ModelError, ConversionError) as error:
+        listener(Note(f"channels are not pruned: {error}"))
+        return None
+    listener(Note(f"{width:.0%} of the channels may stay: {words}" if width else words))
+    return width
+
+
+def _sensitivities(
+    ready: Ready, plan: Profile, space: Space, store: Store, builder: NodeBuilder, listener: Listener
+) -> tuple[Sensitivity, ...]:
+    """Measured once for a model, its data and the layers that may be touched."""
+    settings = plan.settings_of("channels")
+    key = key_of("sensitivity", REVISION, builder.key("float"), settings.model_dump(), space.has_channels)
+    entry = store.get(key)
+    if entry is None:
+        listener(Note("measuring how sensitive each layer is, once"))
+        found = sensitivities(ready.source.model, ready.data, ready.task, settings, space.has_channels, listener)
+        record = {"kind": "sensitivity", "node": "", "model": ready.source.name, "seconds": 0.0}
+        entry = store.put(key, lambda folder: {**record, "found": [one.model_dump() for one in found]})
+    return tuple(Sensitivity.model_validate(one) for one in entry.record["found"])
+
+
+def _front(trials: Sequence[Trial], goal: Goal) -> tuple[int, ...]:
+    """Numbers of the finished trials that no other beats in metric, size and latency."""
+    figures = [
+        Candidate(str(trial.number), trial.metric, trial.gz_bytes, trial.latency_ms)
+        for trial in trials
+        if trial.state == "finished" and trial.metric is not None and trial.gz_bytes is not None
+    ]
+    return tuple(int(number) for number in pareto(figures, goal.metric))
