@@ -4,19 +4,16 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
+
+from armopt.core.record import Record as Record
+from armopt.core.search_record import SearchRecord
 
 SCHEMA_VERSION = 1
 
 Evidence = Literal["measured", "modelled", "estimated", "functional"]
 RunnerName = Literal["ssh", "local", "qemu", "vela", "fvp"]
 VerdictName = Literal["met", "missed", "inconclusive", "unstable"]
-
-
-class Record(BaseModel):
-    """Base of all records: immutable, and strict about unknown keys."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class Latency(Record):
@@ -70,9 +67,14 @@ class Measurement(Record):
     threads: int
     freq_mhz: int
     latency_ms: Latency | None = None
-    interval_ms: tuple[float, float] | None = Field(None, description="interval of a modelled or estimated p50")
-    interval_source: str | None = Field(None, description="where the width of the interval comes from")
+    interval_ms: tuple[float, float] | None = Field(
+        None, description="interval of a modelled or estimated p50; None where its error is not known"
+    )
+    interval_source: str | None = Field(None, description="where the interval comes from, or why there is none")
     instructions: int | None = Field(None, description="instructions per inference, counted under emulation")
+    sparse_instructions: int | None = Field(
+        None, description="of these in kernels that skip zero weights; 0 where none of them ran"
+    )
     instruction_classes: dict[str, int] | None = None
     cycles: int | None = Field(None, description="modelled cycles per inference")
     operators: tuple[OperatorTime, ...] | None = Field(None, description="where the time goes; None if not asked for")
@@ -98,7 +100,7 @@ class Metric(Record):
 class Accuracy(Record):
     """The task's metric on the test split: of the Keras model, and of the .tflite on the host and on the device.
 
-    `int8` is the .tflite's whatever it computes with: INT8, 16x8, dynamic range or float16.
+    `int8` is the .tflite's whatever it computes with: INT8, 16x8, dynamic range, float16 or float32.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
@@ -183,6 +185,7 @@ class Result(Record):
         (), description="built leaves that no other beats in metric, size and latency at once"
     )
     nodes: tuple[Node, ...]
+    search: SearchRecord | None = Field(None, description="the search that found the strengths; None without one")
     notes: tuple[str, ...] = Field((), description="what was assumed, inferred or could not be done as asked")
     out: str | None = Field(description="folder with model.tflite, result.json and run_model.py")
     seconds: float

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
 
+from armopt.compress.channels.greedy import least_worth_first
 from armopt.compress.channels.groups import ChannelGraph, Group, Kept
 from armopt.compress.channels.importance import Importance
 from armopt.compress.ends import first_layers, last_layers
@@ -41,21 +41,26 @@ def choose(graph: ChannelGraph, importance: Importance, settings: StageSettings)
     """
     groups = prunable_groups(graph, settings)
     _check_names(graph, settings)
-    counts = {
-        group.name: channels_kept(
-            len(group), settings.widths.get(group.name, settings.width), _step(settings, len(group))
+    kept = {
+        group.name: best_channels(
+            importance[group.name],
+            channels_kept(len(group), settings.widths.get(group.name, settings.width), settings.width_step),
         )
         for group in groups
     }
-    best = {group.name: np.argsort(-importance[group.name], kind="stable") for group in groups}
-    kept = {group.name: _first(best[group.name], counts[group.name]) for group in groups}
     if settings.scope == "global":
         free = [group for group in groups if group.name not in settings.widths]
         fixed = {name: stays for name, stays in kept.items() if name in settings.widths}
         budget = graph.macs.total(graph.keep(kept))
-        counts = _greedy(graph, free, importance, best, fixed, settings.width_step, budget)
-        kept = {**fixed, **{name: _first(best[name], count) for name, count in counts.items()}}
+        kept = {**fixed, **least_worth_first(graph, free, importance, fixed, settings.width_step, budget)}
     return {name: stays for name, stays in kept.items() if not stays.all()}
+
+
+def best_channels(scores: npt.NDArray[np.float64], count: int) -> npt.NDArray[np.bool_]:
+    """Which channels stay if `count` do; the first of equals."""
+    stays = np.zeros(len(scores), bool)
+    stays[np.argsort(-scores, kind="stable")[:count]] = True
+    return stays
 
 
 def prunable_groups(graph: ChannelGraph, settings: StageSettings) -> list[Group]:
@@ -87,67 +92,3 @@ def _check_names(graph: ChannelGraph, settings: StageSettings) -> None:
             f"widths names a group of channels '{unknown[0]}' that the model does not have",
             f"its groups are {', '.join(names[:12])}{' ...' if len(names) > 12 else ''}",
         )
-
-
-def _step(settings: StageSettings, count: int) -> int:
-    return min(settings.width_step, count)
-
-
-def _first(order: npt.NDArray[np.int64], count: int) -> npt.NDArray[np.bool_]:
-    stays = np.zeros(len(order), bool)
-    stays[order[:count]] = True
-    return stays
-
-
-def _greedy(
-    graph: ChannelGraph,
-    groups: Sequence[Group],
-    importance: Importance,
-    best: dict[str, npt.NDArray[np.int64]],
-    fixed: Kept,
-    step: int,
-    budget: int,
-) -> dict[str, int]:
-    """Channels of each group that are left once steps of least importance per multiply-accumulate have gone.
-
-    The order of steps does not depend on the budget, so a smaller budget removes what a larger one does, and more.
-    """
-    keep = graph.keep(fixed)
-    counts = {group.name: len(group) for group in groups}
-    now = graph.macs.channels(keep.astype(np.float64))
-    # The next step of each group: how many stay after it, what it costs, and the channels it takes from each layer.
-    candidates = {group.name: _next_step(graph, group, importance, best, counts, step) for group in groups}
-    total = graph.macs.total(keep)
-    while total > budget:
-        names = [name for name, candidate in candidates.items() if candidate is not None]
-        if not names:
-            break
-        steps = [candidate for candidate in candidates.values() if candidate is not None]
-        saved = graph.macs.saved(now, (np.array([s[2] for s in steps]), np.array([s[3] for s in steps])))
-        chosen = int(np.argmin(np.array([s[1] for s in steps]) / np.maximum(saved, 1)))
-        name = names[chosen]
-        counts[name] = steps[chosen][0]
-        now = (now[0] - steps[chosen][2], now[1] - steps[chosen][3])
-        total -= round(float(saved[chosen]))
-        group = next(group for group in groups if group.name == name)
-        candidates[name] = _next_step(graph, group, importance, best, counts, step)
-    return counts
-
-
-def _next_step(
-    graph: ChannelGraph,
-    group: Group,
-    importance: Importance,
-    best: dict[str, npt.NDArray[np.int64]],
-    counts: dict[str, int],
-    step: int,
-) -> tuple[int, float, npt.NDArray[np.float64], npt.NDArray[np.float64]] | None:
-    have = counts[group.name]
-    left = (have - 1) // step * step
-    if left < 1:
-        return None
-    going = best[group.name][left:have]
-    gone = np.zeros(graph.classes)
-    gone[group.classes[going]] = 1
-    inputs, outputs = graph.macs.channels(gone)
-    return left, float(importance[group.name][going].sum()), inputs, outputs
