@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from armopt.core.events import Listener, Note, RunFinished, RunStarted, silent
+from armopt.core.events import Listener, Note, RunFinished, RunStarted, one_at_a_time, silent
 from armopt.core.profile import Profile
 from armopt.core.records import Node, Result
 from armopt.core.target import Target
@@ -35,6 +35,9 @@ def deploy(
     float_io: bool = False,
     emulate: bool = False,
     threads: int = 1,
+    workers: int = 0,
+    worker_threads: int = 1,
+    cluster: str | None = None,
     out: str | None = None,
     offline: bool = False,
     plots: bool = True,
@@ -59,6 +62,9 @@ def deploy(
         float_io: float32 inputs and outputs in the .tflite.
         emulate: never use a registered board (none can be registered yet: boards over SSH are to come).
         threads: of the runtime on the device.
+        workers: processes that build nodes side by side; 0: this process builds one after the other.
+        worker_threads: of each worker; nodes are byte for byte the same only for the same number.
+        cluster: address of a Dask scheduler whose workers build the nodes, in place of `workers`.
         out: folder for model.tflite, result.json and run_model.py; default `armopt-out/MODEL-DEVICE`.
         offline: never fetch anything.
         plots: draw how each kernel's weights are spread, from the float model to the chosen .tflite, into `out/plots`.
@@ -77,6 +83,7 @@ def deploy(
     plan = _profile(profile).with_leaves(leaves).under(goal).with_width_step(kind.core.channel_step)
     tree = Tree(plan.tree)  # what is wrong with it is told before TensorFlow is imported
     plan.check_clusters(overrides)
+    listener = one_at_a_time(listener)
 
     from armopt.delivery import check_writable, deliver
     from armopt.picturing import plot_run
@@ -87,8 +94,11 @@ def deploy(
     from armopt.search.outlook import Outlook
     from armopt.search.store import Store
     from armopt.search.walk import Walk
+    from armopt.workers.hire import Workforce, hired, named_run
 
-    store = Store.open()
+    store, workforce = Store.open(), Workforce(workers, worker_threads, cluster)
+    parts = (model, data, loss, metric, preprocess, custom_objects, trust_model)
+    run = None if workforce.is_empty else named_run(*parts, store.root)
     ready = prepare_run(model, data, store.root.parent, loss, metric, preprocess, custom_objects, trust_model, listener)
     folder = Path(out or f"armopt-out/{ready.source.name}-{kind.name}")
     check_writable(folder)
@@ -101,10 +111,11 @@ def deploy(
         strengths.setdefault("min_steps", 0)  # who names the epochs means them
     builder = NodeBuilder(ready.source, ready.data, ready.task, plan, strengths, float_io, store, listener)
     runs = DeviceRuns(kind, ready.data, ready.task, threads, offline, store, listener)
-    drafts = Drafts(lambda settings: builder.apart(settings, UNSCORED), runs.draft, listener)
+    drafts = Drafts(lambda settings: builder.apart(UNSCORED, settings), runs.draft, listener)
     outlook = Outlook(builder, drafts, goal, "width" not in strengths, listener)
-    walk = Walk(tree, builder, runs.measurement, kind, goal, ready.task.metric, listener, outlook.why_not)
-    walked = walk.run(until)
+    with hired(workforce, run, builder, listener) as hands:
+        walk = Walk(tree, hands, runs.measurement, kind, goal, ready.task.metric, listener, outlook.why_not)
+        walked = walk.run(until)
 
     nodes = {path: _with_work(node, builder) for path, node in walked.nodes.items()}
     if walked.chosen is not None:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import sys
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from armopt.cli.output import chatter_to_stderr, json_option, print_record, print_rich, say
+from armopt.cli.output import chatter_to_stderr, json_option, own_stderr, print_record, print_rich, say
 from armopt.cli.target_options import FIELDS, read_target, target_options
 from armopt.core.errors import UsageError
 
@@ -44,6 +44,11 @@ _FROM_PROJECT = ("model", "data", "device", "profile", "until", "loss", "metric"
 @click.option("--preprocess", type=click.Choice(["none", "unit", "signed"]), help="Inputs as they are, 0..1, or -1..1.")
 @click.option("--float-io", is_flag=True, help="float32 inputs and outputs in the .tflite.")
 @click.option("--threads", type=click.IntRange(1, 64), default=1, show_default=True, help="Of the runtime.")
+@click.option("--workers", type=click.IntRange(1), metavar="N", help="Processes that build nodes side by side.")
+@click.option(
+    "--worker-threads", type=click.IntRange(1), default=1, show_default=True, metavar="T", help="Of each worker."
+)
+@click.option("--cluster", metavar="ADDRESS", help="Dask scheduler whose workers build the nodes (armopt[cluster]).")
 @click.option("--out", metavar="DIR", help="Folder of the results; default armopt-out/MODEL-DEVICE.")
 @click.option("--plots/--no-plots", default=True, show_default=True, help="Draw each kernel's density into DIR/plots.")
 @click.option("--offline", is_flag=True, help="Never fetch anything.")
@@ -109,17 +114,21 @@ def _arguments(options: dict[str, Any]) -> dict[str, Any]:
         overrides["min_steps"] = 0  # who names epochs means epochs
     written.update({field: given.pop(field) for field in FIELDS if given.get(field) is not None})
     arguments = {key: value for key, value in given.items() if key not in FIELDS}
+    arguments["workers"] = given["workers"] or 0
     find_device(arguments["device"])
     arguments["leaves"] = tuple(name.strip() for name in (given["leaves"] or "").split(",") if name.strip())
     find_profile(arguments["profile"]).with_leaves(arguments["leaves"])
     return {**arguments, "overrides": check_overrides(overrides), "target": read_target(written)}
 
 
-def _listener(quiet: bool) -> contextlib.AbstractContextManager[Listener]:
+@contextlib.contextmanager
+def _listener(quiet: bool) -> Iterator[Listener]:
     if quiet:
         from armopt.core.events import silent
 
-        return contextlib.nullcontext(silent)
+        yield silent
+        return
     from armopt.show.console import progress
 
-    return progress(sys.stderr)
+    with own_stderr() as stream, progress(stream) as listener:
+        yield listener

@@ -8,7 +8,7 @@ import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
@@ -67,6 +67,18 @@ def save_drawn(picture: Figure, path: Path) -> None:
     except OSError as error:
         raise StoreError(f"'{path}' can't be written: {error.strerror or error}", "name another file") from error
     say(f"drew {path}")
+
+
+@contextlib.contextmanager
+def own_stderr() -> Iterator[TextIO]:
+    """Stderr by a descriptor of its own: what is told gets there even while libraries' chatter is held back."""
+    try:
+        number = os.dup(sys.stderr.fileno())
+    except (OSError, ValueError):  # not a file: a test reads it
+        yield sys.stderr
+        return
+    with open(number, "w", buffering=1, encoding=sys.stderr.encoding, errors="backslashreplace") as stream:  # noqa: PTH123
+        yield stream
 
 
 @contextlib.contextmanager

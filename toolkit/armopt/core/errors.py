@@ -18,6 +18,10 @@ class ArmoptError(Exception):
         self.mend = mend
         super().__init__(f"{what}; {mend}" if mend else what)
 
+    def __reduce__(self) -> tuple[type[ArmoptError], tuple[str, str]]:
+        """The same error on the other side of a pipe: workers raise theirs in the process that sent them."""
+        return type(self), (self.what, self.mend)
+
 
 class UsageError(ArmoptError):
     """The caller's input is wrong: an option, a file, a key. Exit 2."""
@@ -51,5 +55,11 @@ class ConversionError(ArmoptError):
 
 class StructureLost(ArmoptError):
     """The exported file does not hold what an ancestor promised: a zero came back or a code was added. Exit 4."""
+
+    exit_code = 4
+
+
+class WorkerError(ArmoptError):
+    """Workers died of a task again and again, or a cluster can't be reached. Exit 4; finished nodes are kept."""
 
     exit_code = 4

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -75,3 +77,29 @@ Listener = Callable[[Event], None]
 
 def silent(event: Event) -> None:
     """Listener that ignores everything."""
+
+
+def one_at_a_time(listener: Listener) -> Listener:
+    """The listener, told of one event at a time whichever threads they come from."""
+    lock = threading.Lock()
+
+    def tell(event: Event) -> None:
+        with lock:
+            listener(event)
+
+    return tell
+
+
+def few_steps(listener: Listener, per_s: float) -> Listener:
+    """The listener, told of at most so many training steps a second, and of the last step and all else always."""
+    told = float("-inf")
+
+    def tell(event: Event) -> None:
+        nonlocal told
+        if isinstance(event, TrainingStep) and event.step < event.steps:
+            if time.monotonic() - told < 1 / per_s:
+                return
+            told = time.monotonic()
+        listener(event)
+
+    return tell
