@@ -81,7 +81,7 @@ def test_further_leaves_stand_beside_every_ptq_and_nowhere_twice() -> None:
 @pytest.mark.parametrize(
     ("paths", "leaves", "complaint"),
     [
-        (["ptq"], ("int4",), "'int4' is not a further leaf; known: 16x8, dynamic, float16"),
+        (["ptq"], ("int4",), "'int4' is not a further leaf; known: 16x8, dynamic, float16, sparse"),
         (["ptq"], ("qat",), "'qat' is not a further leaf"),
         (["qat"], ("float16",), "no 'ptq'"),
     ],
@@ -93,4 +93,19 @@ def test_leaves_that_can_not_be_added_are_refused(paths: list[str], leaves: tupl
 
 def test_without_further_leaves_a_tree_stays_as_it_is() -> None:
     assert with_further_leaves(["qat"], ()) == ("qat",)
-    assert FURTHER_LEAVES == ("16x8", "dynamic", "float16")
+    assert FURTHER_LEAVES == ("16x8", "dynamic", "float16", "sparse")
+
+
+def test_a_leaf_that_lives_on_zeros_stands_only_below_pruning() -> None:
+    added = set(with_further_leaves(find_profile("default").tree, ("sparse",))) - set(find_profile("default").tree)
+    assert added == {"prune/sparse", "prune/cluster/sparse"}
+    with pytest.raises(UsageError, match="no 'ptq' below 'prune' that 'sparse' could stand beside; add 'prune'"):
+        with_further_leaves(["ptq", "cluster", "cluster/ptq"], ("sparse",))
+    with pytest.raises(UsageError, match="'sparse' has no prune to preserve; put it below 'prune'"):
+        Tree(["sparse"])
+
+
+def test_fp16_is_another_name_of_float16() -> None:
+    assert with_further_leaves(["ptq"], ("fp16", "float16")) == ("ptq", "float16")
+    with pytest.raises(UsageError, match="unknown stage 'fp16'; it is called 'float16'"):
+        Tree(["fp16"])

@@ -35,7 +35,7 @@ def _answer(job: dict[str, Any]) -> dict[str, Any]:
 
 def _convert(job: dict[str, Any]) -> dict[str, Any]:
     notes: list[str] = []
-    if job["numbers"] in ("dynamic", "float16", "float32"):
+    if job["numbers"] in ("dynamic", "float16", "float32", "sparse"):
         Path(job["out"]).write_bytes(packed(_float_converter(job).convert()))
         return {"notes": notes}
     try:
@@ -54,7 +54,11 @@ def _convert(job: dict[str, Any]) -> dict[str, Any]:
 def _float_converter(job: dict[str, Any]) -> Any:
     """Float activations: nothing is calibrated, and inputs and outputs are float32."""
     converter = tf.lite.TFLiteConverter.from_saved_model(str(Path(job["folder"], "model")))
-    if job["numbers"] != "float32":
+    if job["numbers"] == "sparse":
+        # Kernels that are mostly zeros are stored without them, each behind a DENSIFY operator that XNNPACK takes for
+        # a hint. Without the default optimization the weights stay float32.
+        converter.optimizations = [tf.lite.Optimize.EXPERIMENTAL_SPARSITY]
+    elif job["numbers"] != "float32":
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
     if job["numbers"] == "float16":
         converter.target_spec.supported_types = [tf.float16]

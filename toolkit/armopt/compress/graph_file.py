@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,19 +14,36 @@ from armopt.core.graph import GraphOperator
 def read_operators(path: Path) -> tuple[GraphOperator, ...]:
     """The operators of the file's first subgraph, the one that an inference runs; dynamic dimensions count as 1.
 
+    Kernels that are stored without their zeros are made dense when the file is loaded: they count as what they are
+    stored as, and the operators that do it are left out.
+
     Raises:
         UsageError: missing or not a .tflite.
     """
     with damage_told(path):
         model = read_model(path)
         operators = model.subgraphs[0].operators or ()
-        return tuple(_operator(model, index, operator) for index, operator in enumerate(operators))
+        sources = _made_dense(model, operators)
+        return tuple(
+            _operator(model, index, operator, sources)
+            for index, operator in enumerate(operators)
+            if int(operator.outputs[0] if len(_numbers(operator.outputs)) else -1) not in sources
+        )
 
 
-def _operator(model: Any, index: int, operator: Any) -> GraphOperator:
+def _made_dense(model: Any, operators: Any) -> dict[int, int]:
+    """Tensors that a DENSIFY makes: to the one that is stored."""
+    return {
+        int(operator.outputs[0]): int(operator.inputs[0])
+        for operator in operators
+        if operator_name(model.operatorCodes[operator.opcodeIndex]) == "DENSIFY"
+    }
+
+
+def _operator(model: Any, index: int, operator: Any, sources: Mapping[int, int]) -> GraphOperator:
     tensors = model.subgraphs[0].tensors
     kind = operator_name(model.operatorCodes[operator.opcodeIndex])
-    inputs = [int(number) for number in _numbers(operator.inputs) if number >= 0]
+    inputs = [sources.get(int(number), int(number)) for number in _numbers(operator.inputs) if number >= 0]
     outputs = [int(number) for number in _numbers(operator.outputs) if number >= 0]
     constant = {number: _stored(model, tensors[number]) for number in inputs}
     shapes = [_shape(tensors[number]) for number in inputs]

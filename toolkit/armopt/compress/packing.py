@@ -18,6 +18,8 @@ from armopt.compress.data import Array
 _IDENTIFIER = b"TFL3"
 # The schema asks for this of buffers (`force_align: 16`), which the generated packer does not know.
 _BUFFER_ALIGNMENT = 16
+# And this of the indices of sparse tensors, 16 bits wide ones too.
+_INDEX_ALIGNMENT = 4
 
 
 def packed(content: bytes) -> bytes:
@@ -57,7 +59,7 @@ class _SharingBuilder(flatbuffers.Builder):
         """As in the base class, at an alignment that suits a buffer."""
         key = (x.dtype.str, x.tobytes())
         if key not in self._written:
-            alignment = _BUFFER_ALIGNMENT if x.dtype.itemsize == 1 else x.dtype.itemsize
+            alignment = _BUFFER_ALIGNMENT if x.dtype.itemsize == 1 else max(_INDEX_ALIGNMENT, x.dtype.itemsize)
             self.StartVector(x.itemsize, x.size, alignment)
             self.head -= len(key[1])
             self.Bytes[self.head : self.head + len(key[1])] = key[1]

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from armopt.compress.data import Array
+from armopt.compress.sparse_file import dense_values
 from armopt.core.errors import UsageError
 
 # Operators and the inputs of theirs that are weights (schema.fbs and the kernels' documentation). An input is listed
@@ -30,6 +31,8 @@ _WEIGHT_INPUTS: dict[str, tuple[int, ...]] = {
 }
 # Axis of the output channel in the file's layout; where none is named the first axis is it.
 _CHANNEL_AXIS = {"DEPTHWISE_CONV_2D": 3, "CONV_3D": 4, "CONV_3D_TRANSPOSE": 4}
+# A sparse float16 kernel is made dense, then float32.
+_WIDENINGS = 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -140,7 +143,8 @@ def _weights(model: Any) -> Iterator[WeightTensor]:
             name = operator_name(model.operatorCodes[operator.opcodeIndex])
             for position in _WEIGHT_INPUTS.get(name, ()):
                 index = int(operator.inputs[position]) if position < len(operator.inputs) else -1
-                index = stored.get(index, index)
+                for _ in range(_WIDENINGS):
+                    index = stored.get(index, index)
                 if index < 0 or (number, index) in seen:
                     continue
                 tensor = _weight(model, number, index, name)
@@ -150,11 +154,11 @@ def _weights(model: Any) -> Iterator[WeightTensor]:
 
 
 def _widened(model: Any, graph: Any) -> dict[int, int]:
-    """Tensors that only widen another one, as float16 weights are before they are computed with: to that one."""
+    """Tensors that only widen another one, as float16 and sparse weights are when a file is loaded: to that one."""
     return {
         int(operator.outputs[0]): int(operator.inputs[0])
         for operator in graph.operators or ()
-        if operator_name(model.operatorCodes[operator.opcodeIndex]) == "DEQUANTIZE"
+        if operator_name(model.operatorCodes[operator.opcodeIndex]) in ("DEQUANTIZE", "DENSIFY")
     }
 
 
@@ -166,6 +170,8 @@ def _weight(model: Any, graph: int, index: int, operator: str) -> WeightTensor |
         return None
     shape = tuple(int(size) for size in (tensor.shape if tensor.shape is not None else ()))
     codes: Array = np.frombuffer(bytes(data), dtype)
+    if tensor.sparsity is not None:
+        codes = dense_values(shape, codes, tensor.sparsity)
     if codes.size != int(np.prod(shape)) or codes.size <= 1:
         return None
     quantization = tensor.quantization

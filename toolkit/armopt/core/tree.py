@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from types import MappingProxyType
 
 from armopt.core.errors import UsageError
-from armopt.core.stages import FACTS, FURTHER_LEAVES, LEAF_STAGES, PRESERVES
+from armopt.core.stages import FACTS, FURTHER_LEAVES, LEAF_STAGES, OTHER_NAMES, PRESERVES, TRAINING_STAGES
 
 ROOT = "float"
 
@@ -43,21 +43,35 @@ def preserved_at(path: str) -> tuple[str, ...]:
 def with_further_leaves(paths: Iterable[str], leaves: Iterable[str]) -> tuple[str, ...]:
     """The paths, with `leaves` (stages such as `16x8`) beside each `ptq`: they too quantize what is there untrained.
 
+    A leaf that preserves something (`sparse`: zeros) stands only where a stage above made it.
+
     Raises:
         UsageError: a stage that is none of the further leaves, or no `ptq` to stand beside.
     """
-    given, wanted = list(paths), list(leaves)
+    given, wanted = list(paths), [OTHER_NAMES.get(leaf, leaf) for leaf in leaves]
     for leaf in wanted:
         if leaf not in FURTHER_LEAVES:
             raise UsageError(f"'{leaf}' is not a further leaf", f"known: {', '.join(FURTHER_LEAVES)}")
-    if wanted and not any(stage_of(path) == "ptq" for path in given):
+    beside = [path for path in given if stage_of(path) == "ptq"]
+    if wanted and not beside:
         raise UsageError("the tree has no 'ptq' that leaves could stand beside", "name them in the profile's tree")
+    for leaf in wanted:
+        if not any(_stands(leaf, path) for path in beside):
+            above = "' and '".join(sorted(PRESERVES[leaf]))
+            raise UsageError(
+                f"the tree has no 'ptq' below '{above}' that '{leaf}' could stand beside", f"add '{above}'"
+            )
     made = []
     for path in given:
         made.append(path)
         if stage_of(path) == "ptq":
-            made += [path.removesuffix("ptq") + leaf for leaf in wanted]
+            made += [path.removesuffix("ptq") + leaf for leaf in wanted if _stands(leaf, path)]
     return tuple(dict.fromkeys(made))
+
+
+def _stands(leaf: str, path: str) -> bool:
+    """Whether all that the leaf preserves stands above the node at `path`, so that it can stand beside it."""
+    return PRESERVES.get(leaf, frozenset()) <= set(path.split("/")[:-1])
 
 
 class Tree:
@@ -91,10 +105,16 @@ class Tree:
             if stage in FIRST_STAGES and parent != ROOT:
                 raise UsageError(f"'{path}' changes the model's shape below '{parent}'", f"put '{stage}' first")
             if stage not in known:
-                raise UsageError(f"the tree has an unknown stage '{stage}'", f"known: {', '.join(sorted(known))}")
+                mend = (
+                    f"it is called '{OTHER_NAMES[stage]}'"
+                    if stage in OTHER_NAMES
+                    else f"known: {', '.join(sorted(known))}"
+                )
+                raise UsageError(f"the tree has an unknown stage '{stage}'", mend)
             absent = preserves.get(stage, frozenset()) - set(path.split("/"))
             if absent:
-                raise UsageError(f"'{path}' has no {' and no '.join(sorted(absent))} to preserve", "use qat there")
+                mend = "use qat there" if stage in TRAINING_STAGES else f"put it below '{min(absent)}'"
+                raise UsageError(f"'{path}' has no {' and no '.join(sorted(absent))} to preserve", mend)
             if parent != ROOT and parent not in given:
                 raise UsageError(f"the tree has '{path}' without its parent '{parent}'", f"add '{parent}'")
             if parent != ROOT and self.is_leaf(parent):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from types import MappingProxyType
 
-from armopt.compress.stages import channels, cluster, dynamic, float16, int16, prune, ptq, qat
+from armopt.compress.stages import channels, cluster, dynamic, float16, int16, prune, ptq, qat, sparse
 from armopt.compress.stages.base import Context, Stage, Workpiece
 
 STAGES: MappingProxyType[str, Stage] = MappingProxyType(
@@ -20,6 +20,7 @@ STAGES: MappingProxyType[str, Stage] = MappingProxyType(
         "16x8": int16,
         "dynamic": dynamic,
         "float16": float16,
+        "sparse": sparse,
     }
 )
 
