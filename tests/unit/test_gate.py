@@ -92,6 +92,14 @@ def test_a_modelled_latency_says_nothing_of_a_percentile_but_p50() -> None:
     assert (judgement.verdict, "p95" in judgement.reason) == ("inconclusive", True)
 
 
+@pytest.mark.parametrize("limit_ms", [0.01, 1.0, 100.0])
+def test_a_modelled_latency_of_unknown_error_is_inconclusive_whatever_the_limit(limit_ms: float) -> None:
+    seen = Observed(latency_ms=Latency(p50=1.0), evidence="modelled", instructions=10)
+    judgement = judge(Target(max_latency_ms=limit_ms), seen, ACCURACY)
+    assert judgement.verdict == "inconclusive" and "measure a board" in judgement.reason
+    assert judge(Target(max_instructions=10), seen, ACCURACY).verdict == "met"
+
+
 @pytest.mark.parametrize("evidence", ["functional", "estimated", "modelled", None])
 def test_weaker_evidence_than_demanded_is_inconclusive_however_fast(evidence: str | None) -> None:
     seen = Observed(latency_ms=Latency(p50=0.1), interval_ms=(0.1, 0.1), evidence=evidence)

@@ -45,12 +45,18 @@ def test_every_stage_of_every_tree_has_an_answer_in_every_family(family: str) ->
 
 
 def test_float_leaves_are_no_use_to_a_processor_of_integers() -> None:
-    assert helps("ethos-u", "float16") == helps("ethos-u", "dynamic") == set()
+    assert helps("ethos-u", "float16") == helps("ethos-u", "dynamic") == helps("ethos-u", "sparse") == set()
 
 
 def test_what_half_precision_is_good_for_depends_on_the_core() -> None:
     assert "its cores have no half precision" in why_not(PI4, "float16")
     assert "computed in half precision" in why_not(find_device("pi5"), "float16")
+
+
+def test_skipping_zeros_saves_instructions_only_where_int8_has_no_dot_product() -> None:
+    assert "instructions" in helps(PI4, "sparse") and "instructions" not in helps(find_device("pi5"), "sparse")
+    assert "dot products" in why_not(find_device("pi5"), "sparse")
+    assert "latency" not in helps(PI4, "sparse") and "only a board can tell" in why_not(PI4, "sparse")
 
 
 def test_a_family_that_nobody_judged_is_refused() -> None:

@@ -50,6 +50,14 @@ def test_leaves_of_wider_numbers_are_built_for_accuracy_and_skipped_for_latency_
         assert why_hopeless(PI4, leaf, frozenset({criterion}), TRAINING_STAGES) is not None
 
 
+def test_a_sparse_leaf_is_built_for_instructions_on_cores_without_dot_product_and_skipped_elsewhere() -> None:
+    missed = frozenset({"instructions"})
+    assert why_hopeless(PI4, "prune/sparse", missed, TRAINING_STAGES) is None
+    assert why_hopeless(PI4, "prune/ptq", missed, TRAINING_STAGES) is not None
+    reason = why_hopeless(find_device("pi5"), "prune/sparse", missed, TRAINING_STAGES)
+    assert reason is not None and "dot products" in reason
+
+
 def test_a_further_leaf_below_pruning_is_told_by_both() -> None:
     reason = why_hopeless(PI4, "prune/16x8", frozenset({"latency"}), TRAINING_STAGES)
     assert reason is not None and "zeros" in reason and "16-bit activations" in reason

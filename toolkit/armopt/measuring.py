@@ -20,12 +20,13 @@ from armopt.core.records import Latency, Measurement
 from armopt.latency.features import features_of
 from armopt.latency.model import Prediction, predict_from
 from armopt.latency.operators import operator_times
+from armopt.latency.uncalibrated import sparse_instructions, why_uncalibrated
 from armopt.runners.base import Arrays, Job, Say, make_runner
 from armopt.runners.comparison import compare
 from armopt.runners.local import LocalRunner
 
 # Raised whenever counting or the latency model would give another figure for the same file on the same board kind.
-REVISION = 3
+REVISION = 4
 
 _RANDOM_SAMPLES = 4
 
@@ -130,11 +131,13 @@ def _modelled(
 ) -> dict[str, Any]:
     """What the latency model made of the counts, operator by operator of the file if they are given."""
     operators = operator_times(counts, prediction.parts, graph, device) if graph is not None else None
+    unknown = why_uncalibrated(counts)
     return {
         "latency_ms": Latency(p50=prediction.p50_ms),
-        "interval_ms": prediction.interval_ms,
-        "interval_source": prediction.interval_source,
+        "interval_ms": None if unknown else prediction.interval_ms,
+        "interval_source": unknown or prediction.interval_source,
         "instructions": counts.instructions,
+        "sparse_instructions": sparse_instructions(counts),
         "instruction_classes": counts.by_class(),
         "cycles": prediction.cycles,
         "operators": operators,

@@ -81,8 +81,15 @@ def _latency(target: Target, observed: Observed) -> Check | None:
             "inconclusive",
             f"latency is {observed.evidence or 'unknown'}, the target demands {target.evidence}",
         )
-    if observed.evidence == "functional" or observed.latency_ms is None or observed.interval_ms is None:
+    if observed.evidence == "functional" or observed.latency_ms is None:
         return _check("latency", "inconclusive", f"no latency was observed to hold against {asked}")
+    if observed.interval_ms is None:
+        return _check(
+            "latency",
+            "inconclusive",
+            f"latency {observed.latency_ms.p50:.3g} ms ({observed.evidence}) has no known error: no board's figures "
+            f"are known for the kernels that ran; measure a board to hold it against {asked}",
+        )
     if observed.evidence != "measured" and target.percentile != "p50":
         return _check("latency", "inconclusive", f"a {observed.evidence} latency says nothing of {target.percentile}")
     low, high = observed.interval_ms

@@ -3,7 +3,7 @@
 Sources of the Ethos-U answers: Arm's Ethos-U85 technical overview (weights are compressed losslessly into a stream that
 a decoder in the NPU reads, below 3 bits a weight where more than 75% are zero; pruning and clustering help it), Vela's
 documentation (activations and weights must be quantized), Arm's forum, thread 49017 (16-bit activations halve the
-multiply rate). Those of the further leaves on a Cortex-A: instructions counted under emulation (docs/adr/011).
+multiply rate). Those of the further leaves on a Cortex-A: instructions counted under emulation (docs/adr/011 and 016).
 """
 
 from __future__ import annotations
@@ -75,6 +75,7 @@ _ETHOS_U: Mapping[str, Answer] = MappingProxyType(
         ),
         "dynamic": _BESIDE_CPU,
         "float16": _BESIDE_CPU,
+        "sparse": _BESIDE_CPU,
     }
 )
 
@@ -107,6 +108,7 @@ def _answer(place: BoardKind | str, stage_name: str) -> Answer:
         raise UsageError(f"nothing is known of processors '{family}'", "known: " + ", ".join(FAMILIES))
     known = dict(_FAMILIES[family])
     known.setdefault("float16", _float16(place))
+    known.setdefault("sparse", _sparse(place))
     if stage_name not in known:
         raise UsageError(f"nothing is known of what stage {stage_name!r} helps", "known: " + ", ".join(known))
     return known[stage_name]
@@ -121,3 +123,19 @@ def _float16(place: BoardKind | str) -> Answer:
     else:
         computing = "widened to float32, since its cores have no half precision, and slower than INT8"
     return _RECOVERS, f"next to no accuracy is lost; weights take twice the bytes of INT8, are {computing}"
+
+
+def _sparse(place: BoardKind | str) -> Answer:
+    """Float kernels that skip zeros against INT8 ones: what INT8 takes depends on dot products (Linux: asimddp)."""
+    if not isinstance(place, str) and "asimddp" in place.cpu.features:
+        words = (
+            "float kernels that skip zeros lose no accuracy to rounding, but its cores have dot products: INT8 takes "
+            "fewer instructions up to 85% zeros, and a smaller file"
+        )
+        return _RECOVERS, words
+    words = (
+        "float kernels that skip zeros take fewer instructions than INT8 where 80% of the weights are zero, and lose "
+        "no accuracy to rounding; they move more memory, so only a board can tell whether they take less time, and the "
+        "file is larger"
+    )
+    return _RECOVERS | {"instructions"}, words
