@@ -59,14 +59,14 @@ class Lesson:
                 data = (x, y)
             else:
                 x = data[0]
-                given = _in_order(self.teacher(x, training=False))
-            teachers[:] = [tf.stop_gradient(tensor) for tensor in given]
+                given = self.teacher(x, training=False)
+            teachers[:] = [tf.stop_gradient(tensor) for tensor in tf.nest.flatten(given)]
             return step(data)
 
         def taught_loss(x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None) -> Any:
             own = compute(x, y, y_pred, sample_weight)
             kept = tf.add_n(model.losses) if model.losses else 0.0
-            return (1 - self.share) * own + self.share * (self.agreement(teachers, _in_order(y_pred)) + kept)
+            return (1 - self.share) * own + self.share * (self.agreement(teachers, tf.nest.flatten(y_pred)) + kept)
 
         model.train_step, model.compute_loss = taught_step, taught_loss
         try:
@@ -112,9 +112,12 @@ def lesson_of(teacher: Any | None, task: Task, train: Split, settings: StageSett
         return None
     if teacher is None:
         raise UsageError("distillation asks for agreement with a model, and none was given", "set distill to 0")
+    kinds = _kinds(teacher, task)
+    # The outputs in the order of `teacher.outputs`, whatever names a dictionary gives them.
+    teacher = keras.Model(teacher.inputs, teacher.outputs)
     one = sum(array.nbytes for array in predict(teacher, train.take(slice(0, _TRIED)).x)) / _TRIED
     outputs = predict(teacher, train.x) if one * len(train) <= _MEMORY_BYTES else None
-    return Lesson(teacher, settings.distill, settings.temperature, _kinds(teacher, task), outputs)
+    return Lesson(teacher, settings.distill, settings.temperature, kinds, outputs)
 
 
 def _kinds(teacher: Any, task: Task) -> tuple[bool | None, ...]:
@@ -135,8 +138,3 @@ def _chooses_class(loss: Any, shape: Any) -> bool:
     text = str(name).lower().replace("_", "")
     by_name = "crossentropy" in text and "binary" not in text
     return (isinstance(loss, known) or by_name) and shape[-1] is not None and shape[-1] > 1
-
-
-def _in_order(outputs: Any) -> list[Any]:
-    """Tensors in the order of the model's outputs."""
-    return list(outputs.values()) if isinstance(outputs, dict) else list(tf.nest.flatten(outputs))

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from armopt.compress.backend import keras
-from armopt.compress.data import Split
+from armopt.compress.backend import keras, tf
+from armopt.compress.data import Array, Split
 from armopt.compress.distillation import lesson_of
 from armopt.compress.models import fixed_batch
 from armopt.compress.projection import ConstraintsCallback
@@ -55,7 +55,7 @@ def fine_tune(
     batch = fixed_batch(model) or min(settings.batch_size, len(train))
     if fixed_batch(model):
         train = train.take(slice(0, len(train) // batch * batch))
-    x, y = (part if len(part) > 1 else part[0] for part in (list(train.x), list(train.y)))
+    x, y = list(train.x) if len(train.x) > 1 else train.x[0], _labels(model, train.y)
     epochs = epochs_of(settings, len(train), batch)
     rate = learning_rate(settings, steps_per_epoch(len(train), batch) * epochs)
     model.compile(keras.optimizers.Adam(rate), task.loss)
@@ -95,6 +95,14 @@ def steps_per_epoch(samples: int, batch: int) -> int:
 def epochs_of(settings: StageSettings, samples: int, batch: int) -> int:
     """Epochs to train: those of the settings, or as many as `min_steps` takes on small data."""
     return max(settings.epochs, math.ceil(settings.min_steps / steps_per_epoch(samples, batch)))
+
+
+def _labels(model: Any, y: tuple[Array, ...]) -> Any:
+    """Labels in the structure of the model's outputs, as `fit` insists on for outputs in a dictionary."""
+    outputs = getattr(model, "_nested_outputs", None)
+    if isinstance(outputs, dict):
+        return tf.nest.pack_sequence_as(outputs, list(y))
+    return list(y) if len(y) > 1 else y[0]
 
 
 class _Progress(keras.callbacks.Callback):

@@ -92,7 +92,7 @@ def _changes(model: Any, task: Task, kernels: list[Any], axes: list[int]) -> Cal
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(kernels)
             outputs = judged(list(x) if len(x) > 1 else x[0], training=False)
-            loss = judged.compiled_loss(_labels(y, outputs), outputs)
+            loss = judged.compiled_loss(list(y) if len(y) > 1 else y[0], outputs)
         gradients = tape.gradient(loss, kernels, unconnected_gradients=tf.UnconnectedGradients.ZERO)
         return [
             tf.reduce_sum(kernel * gradient, _others(len(kernel.shape), axis))
@@ -101,12 +101,6 @@ def _changes(model: Any, task: Task, kernels: list[Any], axes: list[int]) -> Cal
 
     compiled: Callable[[Any, Any], list[Any]] = tf.function(changes, autograph=False)
     return compiled
-
-
-def _labels(y: tuple[Any, ...], outputs: Any) -> Any:
-    if isinstance(outputs, dict):
-        return dict(zip(outputs, y, strict=True))
-    return list(y) if len(y) > 1 else y[0]
 
 
 def _others(rank: int, axis: int) -> tuple[int, ...]:

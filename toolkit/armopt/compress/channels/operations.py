@@ -20,7 +20,16 @@ _OF_ONE = frozenset(
 )
 _OF_TWO = frozenset(
     {
-        *("math.add", "math.subtract", "math.multiply", "math.divide", "math.maximum", "math.minimum", "math.pow"),
+        *(
+            "math.add",
+            "math.subtract",
+            "math.multiply",
+            "math.divide",
+            "math.truediv",
+            "math.maximum",
+            "math.minimum",
+            "math.pow",
+        ),
         *("__operators__.add", "__operators__.sub", "__operators__.mul", "__operators__.truediv", "clip_by_value"),
     }
 )
