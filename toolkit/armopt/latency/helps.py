@@ -130,7 +130,7 @@ def _sparse(place: BoardKind | str) -> Answer:
     if not isinstance(place, str) and "asimddp" in place.cpu.features:
         words = (
             "float kernels that skip zeros lose no accuracy to rounding, but its cores have dot products: INT8 takes "
-            "fewer instructions up to 85% zeros, and a smaller file"
+            "fewer instructions below 90% zeros, and a smaller file"
         )
         return _RECOVERS, words
     words = (
