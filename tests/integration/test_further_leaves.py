@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+import sparse_models
 import tiny_models
 from armopt.compress.interpreter import HostInterpreter
 from armopt.compress.models import as_source
 from armopt.compress.task import find_task
+from armopt.core.errors import ModelError
 from armopt.core.events import silent
 from armopt.core.profile import Profile
 from armopt.core.tree import Tree
+from armopt.search.drafts import UNSCORED, UNTRAINED
 from armopt.search.nodes import NodeBuilder
 from armopt.search.store import Store
 
@@ -53,3 +58,34 @@ def test_the_formats_differ_and_each_is_kept_under_its_own_key(builder: NodeBuil
     assert len({builder.key(path) for path in paths}) == 4
     assert len({built.audit.sha256 for built in found.values() if built.audit}) == 4
     assert all(builder.build(path).cached for path in paths)
+
+
+def _builder_of(model: object, store: Store, sparsity: float) -> NodeBuilder:
+    x = tiny_models.samples((32, 32, 3))
+    task, data = find_task(model, tiny_models.data_of(x, tiny_models.labels(x)))
+    profile = Profile(name="mine", tree=TREE, common=FAST | {"sparsity": sparsity}).with_leaves(("sparse", "fp16"))
+    return NodeBuilder(as_source(model), data, task, profile, {}, False, store, silent)
+
+
+def test_a_sparse_leaf_is_scored_and_holds_its_zeros_through_clustering(tmp_path: Path) -> None:
+    builder = _builder_of(sparse_models.mobile(), Store(tmp_path), 0.8)
+    for path in ("prune/sparse", "prune/cluster/sparse"):
+        built = builder.build(path)
+        assert built.audit is not None and built.audit.unproven == () and 0 <= built.metrics["int8_test"] <= 1
+        promised = [layer for layer in built.audit.layers if layer.zeros_promised is not None]
+        assert len(promised) == 4 and all(layer.sparsity >= 0.78 for layer in promised)
+        assert all(layer.codes_promised == (8 if "cluster" in path else None) for layer in promised)
+    plain = builder.build("prune/float16")
+    assert plain.audit is not None and plain.audit.unproven == ()
+
+
+@pytest.mark.parametrize(
+    ("channels_around", "sparsity", "complaint"),
+    [((3, ((0, 1), (0, 1))), 0.8, "ZeroPadding2D"), ((3, 1), 0.5, "two thirds")],
+)
+def test_what_would_run_dense_is_known_before_anything_is_trained(
+    tmp_path: Path, channels_around: tuple[int, object], sparsity: float, complaint: str
+) -> None:
+    builder = _builder_of(sparse_models.mobile(*channels_around), Store(tmp_path), sparsity)
+    with pytest.raises(ModelError, match=complaint):
+        builder.apart(UNSCORED, UNTRAINED).build("prune/sparse")
