@@ -4,7 +4,7 @@ import io
 
 from rich.console import Console
 
-from armopt.core.events import Doing, Event, RunStarted, TrainingStep
+from armopt.core.events import Doing, Event, NodeStarted, RunStarted, TrainingStep
 from armopt.show.console import PlainLines, plain_line, progress
 from armopt.show.live import LiveTree
 
@@ -54,6 +54,25 @@ def test_the_live_tree_shows_every_node_and_the_step_of_the_active_one(events: l
     assert "200/300 steps, epoch 2/2, loss 0.25" in picture
     assert "prune/cluster/pcqat waiting" in picture
     assert "ptq                 missed  metric 0.9833" in picture
+
+
+def test_the_live_tree_shows_all_nodes_that_workers_train_at_once(events: list[Event]) -> None:
+    with LiveTree(Console(file=io.StringIO(), force_terminal=True, width=100, height=40)) as live:
+        live(events[0])
+        live(NodeStarted("prune", "prune to 50% zeros"))
+        live(TrainingStep("prune", 10, 300, 1, 2, 0.5))
+        assert "loss 0.5, " in drawn(live)
+        live(NodeStarted("qat", "quantization-aware training"))
+        live(TrainingStep("qat", 20, 300, 1, 2, 0.25))
+        both = drawn(live)
+        live(TrainingStep("prune", 300, 300, 2, 2, 0.4))
+        live(Doing("emulated pi4: running 4 samples"))
+        later = drawn(live)
+    assert "10/300 steps, epoch 1/2, loss 0.5, prune," in both
+    assert "20/300 steps, epoch 1/2, loss 0.25, qat," in both
+    assert "prune to 50% zeros" in later and "quantization-aware" in later  # still exporting; still training
+    assert later.count("/300 steps") == 1
+    assert "emulated pi4: running 4 samples" in later
 
 
 def test_paths_stay_whole_on_a_narrow_terminal(events: list[Event]) -> None:

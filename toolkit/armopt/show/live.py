@@ -1,4 +1,4 @@
-"""The live tree: every node with its status, a spinner and a training bar on the one that is being built."""
+"""The live tree: every node with its status, a spinner and a training bar on each that is being built."""
 
 from __future__ import annotations
 
@@ -30,18 +30,19 @@ class LiveTree:
         self._console = console
         self._paths: tuple[str, ...] = ()
         self._nodes: dict[str, tuple[Node, bool]] = {}
-        self._active: str | None = None
-        self._work = self._doing = ""
+        # What is done on each node that is being built: one, or as many as there are workers.
+        self._active: dict[str, str] = {}
+        self._doing = ""
         # One spinner for the whole run: a new one for each picture would stand still.
         self._spinner = Spinner("line")
         self._bar = Progress(
             TextColumn("  "),
             BarColumn(bar_width=24),
-            TextColumn("{task.completed:.0f}/{task.total:.0f} steps, {task.description}"),
+            TextColumn("{task.completed:.0f}/{task.total:.0f} steps, {task.description}{task.fields[whose]}"),
             TimeRemainingColumn(compact=True),
             console=console,
         )
-        self._task: TaskID | None = None
+        self._tasks: dict[str, TaskID] = {}
         self._live = Live(
             console=console, get_renderable=self._picture, refresh_per_second=_PICTURES_PER_S, transient=True
         )
@@ -63,33 +64,36 @@ class LiveTree:
             self._console.print(Text(clean(headline(event)), "bold"))
             self._live.start()
         elif isinstance(event, NodeStarted):
-            self._active, self._work = event.path, event.work
-            self._drop_bar()
+            self._active[event.path] = event.work
+            self._drop_bar(event.path)
         elif isinstance(event, TrainingStep):
             self._step(event)
         elif isinstance(event, NodeFinished):
             self._nodes[event.node.path] = (event.node, event.cached)
-            if self._active == event.node.path:
-                self._active = None
+            self._active.pop(event.node.path, None)
             self._doing = ""
-            self._drop_bar()
+            self._drop_bar(event.node.path)
         elif isinstance(event, Note):
             self._console.print(Text(clean(event.text), "dim"))
         elif isinstance(event, Doing):
-            self._work = self._doing = event.text
+            self._doing = event.text
         elif isinstance(event, RunFinished):
             self._live.stop()
 
     def _step(self, event: TrainingStep) -> None:
+        if event.step == event.steps:  # what follows takes no steps, and workers begin another node
+            self._drop_bar(event.path)
+            return
         told = f"epoch {event.epoch}/{event.epochs}, loss {event.loss:.4g},"
-        if self._task is None:
-            self._task = self._bar.add_task(told, total=event.steps)
-        self._bar.update(self._task, completed=event.step, total=event.steps, description=told)
+        if event.path not in self._tasks:
+            self._tasks[event.path] = self._bar.add_task(told, total=event.steps, whose="")
+        self._bar.update(self._tasks[event.path], completed=event.step, total=event.steps, description=told)
+        for path, task in self._tasks.items():
+            self._bar.update(task, whose=f" {clean(path)}," if len(self._tasks) > 1 else "")
 
-    def _drop_bar(self) -> None:
-        if self._task is not None:
-            self._bar.remove_task(self._task)
-            self._task = None
+    def _drop_bar(self, path: str) -> None:
+        if path in self._tasks:
+            self._bar.remove_task(self._tasks.pop(path))
 
     def _picture(self) -> RenderableType:
         grid = Table.grid(padding=(0, 1), expand=True)
@@ -99,18 +103,20 @@ class LiveTree:
         grid.add_column(no_wrap=True, overflow="ellipsis", ratio=1)
         for path in self._paths:
             name = clean(path)
-            if path == self._active:
-                grid.add_row(self._spinner, Text(name, "bold"), Text(clean(self._work), "bold"))
+            if path in self._active:
+                grid.add_row(self._spinner, Text(name, "bold"), Text(clean(self._active[path]), "bold"))
             elif path in self._nodes:
                 node, cached = self._nodes[path]
                 style = figures.STYLE_OF_STATUS[node.status]
                 grid.add_row(Text(_MARK.get(node.status, "?"), style), name, _told(node, cached, style))
             else:
                 grid.add_row("", Text(name, "dim"), Text("waiting", "dim"))
-        if self._task is not None:
-            return Group(grid, self._bar)
-        # A leaf from the store is not active, and still it may have to run on the device.
-        return Group(grid, Text(f"  {clean(self._doing)}", "dim")) if self._doing and self._active is None else grid
+        parts: list[RenderableType] = [grid]
+        if self._tasks:
+            parts.append(self._bar)
+        if self._doing:
+            parts.append(Text(f"  {clean(self._doing)}", "dim"))
+        return Group(*parts)
 
 
 def _told(node: Node, cached: bool, style: str) -> Text:
