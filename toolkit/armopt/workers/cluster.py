@@ -2,28 +2,20 @@
 
 from __future__ import annotations
 
-import os
 import pickle
-import sys
-import threading
 import uuid
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
 
 from armopt.core.errors import UsageError, WorkerError
-from armopt.core.events import Event, Listener, few_steps
+from armopt.core.events import Listener
 from armopt.search.crew.task import NodeTask
-from armopt.workers.local import thread_limits
+from armopt.workers.cluster_task import perform_there
 
 if TYPE_CHECKING:
     from distributed import Client
 
 _CONNECT_S = 10.0
-# Over a network, for a console: more would be noise.
-_STEPS_PER_S = 2.0
-
-# TensorFlow and its random seeds are one for a process: a worker with several threads does one task at a time.
-_one_task = threading.Lock()
 
 
 class ClusterPool:
@@ -68,7 +60,9 @@ class ClusterPool:
         """As `Pool` says."""
         made: Future[bool] = Future()
         name = f"armopt-{task.path}-{uuid.uuid4().hex}"
-        remote = self._client.submit(_perform, task, self._threads, self._topic, key=name, pure=False)
+        # In bytes: unpacking a task imports TensorFlow, which a worker must not do before its threads are limited.
+        content = pickle.dumps(task)
+        remote = self._client.submit(perform_there, content, self._threads, self._topic, key=name, pure=False)
         self._open[name] = remote
         remote.add_done_callback(lambda done: self._hand_over(task, name, done, made))
         return made
@@ -100,39 +94,3 @@ class ClusterPool:
             made.set_exception(
                 WorkerError(f"the cluster at '{self._address}' is gone", "start it; the same command continues")
             )
-
-
-class _TakenBack(Exception):
-    """The task was cancelled: nobody waits for the node any more."""
-
-
-def _perform(task: NodeTask, threads: int, topic: str) -> bool:
-    """The task, on a worker of the cluster."""
-    from distributed import get_worker
-
-    worker = get_worker()
-    name = worker.get_current_task()
-
-    def tell(event: Event) -> None:
-        state = worker.state.tasks.get(name)
-        if state is None or state.state == "cancelled":
-            raise _TakenBack(name)
-        worker.log_event(topic, pickle.dumps(event))
-
-    with _one_task:
-        _limit_threads(threads)
-        from armopt.workers.perform import perform
-
-        return perform(task, few_steps(tell, _STEPS_PER_S))
-
-
-def _limit_threads(threads: int) -> None:
-    """Before TensorFlow's first use, which fixes it for the process."""
-    wanted = thread_limits(threads)
-    if "tensorflow" not in sys.modules:
-        os.environ.update(wanted)
-    elif any(os.environ.get(name) != value for name, value in wanted.items()):
-        raise WorkerError(
-            f"a worker of the cluster already runs TensorFlow on another number of threads than {threads}",
-            "start the cluster's workers again, or give --worker-threads the number that they have",
-        )

@@ -62,11 +62,13 @@ def named_run(
     """The run as workers find it, under absolute paths.
 
     Raises:
-        UsageError: a model or data in this process's memory, which workers can't see.
+        UsageError: no data, or a model or data in this process's memory, which workers can't see.
     """
-    for value, what in ((model, "model"), (data, "data")):
+    for value, what, mend in ((model, "a model", "save it"), (data, "data", "save them as .npz")):
         if value is not None and not isinstance(value, (str, Path)):
-            raise UsageError(f"workers can't see a {what} in memory", f"save it and give its path as `{what}`")
+            raise UsageError(f"workers can't see {what} in memory", f"{mend} and give the path")
+    if data is None:
+        raise UsageError("no data given", "name it with --data: digits, an .npz, an image folder or module:function")
     return RunSpec(
         None if model is None else _absolute(model),
         _absolute(data),

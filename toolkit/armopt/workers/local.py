@@ -20,22 +20,10 @@ from armopt.core.errors import WorkerError
 from armopt.core.events import Listener, Note
 from armopt.search.crew.task import NodeTask
 from armopt.workers.answers import Answer, Done, Failed, Told
+from armopt.workers.limits import thread_limits
 
 # A task that three processes in a row did not survive is what kills them.
 ATTEMPTS = 3
-# Every library that computes here with threads of its own reads one of these before its first use.
-_THREAD_VARIABLES = (
-    "TF_NUM_INTRAOP_THREADS",
-    "TF_NUM_INTEROP_THREADS",
-    "OMP_NUM_THREADS",
-    "OPENBLAS_NUM_THREADS",
-    "MKL_NUM_THREADS",
-)
-
-
-def thread_limits(threads: int) -> dict[str, str]:
-    """Environment of a process that computes on so many threads."""
-    return dict.fromkeys(_THREAD_VARIABLES, str(threads))
 
 
 class LocalPool:
