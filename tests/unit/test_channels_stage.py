@@ -14,6 +14,7 @@ from armopt.compress.channels.groups import Frozen
 from armopt.compress.channels.slim import Report, slim
 from armopt.compress.constraints import Constraints
 from armopt.compress.export import export_tflite
+from armopt.compress.interpreter import HostInterpreter
 from armopt.compress.promises import promises_of
 from armopt.compress.stages import STAGES, Workpiece, channels
 from armopt.core.errors import ModelError, UsageError
@@ -65,14 +66,28 @@ def test_promises_of_an_ancestor_are_refused() -> None:
 
 def test_later_stages_keep_their_promises_on_the_narrower_model(tmp_path: Path) -> None:
     source = channel_twins.randomised(tiny_models.nested())
-    context = tiny_models.context_for(source, width_step=1, min_steps=2, epochs=0)
+    context = tiny_models.context_for(source, width_step=1, min_steps=2, epochs=0, clusters=32)
     piece = Workpiece(source, Constraints())
     for stage in ("channels", "prune", "cluster", "ptq"):
         piece = STAGES[stage].apply(piece, context)
     assert set(piece.constraints) == {"inner/conv/kernel", "out/kernel"}
     export_tflite(piece.model, context.data.train, tmp_path / "model.tflite")
+    x = channel_twins.inputs_of(source, 32)
+    guess = HostInterpreter(tmp_path / "model.tflite").run(x)[0]
+    assert np.corrcoef(guess.ravel(), channel_twins.outputs(piece.model, x)[0].ravel())[0, 1] > 0.98
     found = audit(tmp_path / "model.tflite", promises_of(piece.model, piece.constraints))
     assert not found.unproven
+
+
+@pytest.mark.parametrize("pattern", ["conv", "inner/conv", "inner/*", "inner/conv/kernel"])
+def test_a_layer_is_spared_by_the_name_it_has_in_the_source_ahead_of_the_stage_and_behind_it(pattern: str) -> None:
+    source = channel_twins.randomised(tiny_models.nested())
+    steps = {"epochs": 0, "min_steps": 0, "width_step": 1, "importance": "l1"}
+    with pytest.raises(ModelError, match="all layers that could be are spared"):
+        channels.apply(Workpiece(source, Constraints()), tiny_models.context_for(source, **steps, spare=(pattern,)))
+    narrow = channels.apply(Workpiece(source, Constraints()), tiny_models.context_for(source, **steps))
+    pruned = STAGES["prune"].apply(narrow, tiny_models.context_for(source, **steps, spare=(pattern,)))
+    assert set(pruned.constraints) == {"out/kernel"}
 
 
 @pytest.mark.parametrize(

@@ -16,9 +16,6 @@ from armopt.compress.backend import keras, tf
 from armopt.compress.channels.groups import ChannelGraph
 from armopt.compress.channels.kept import load_kept, save_kept
 from armopt.compress.channels.surgery import shrink
-from armopt.compress.data import Split
-from armopt.compress.export import export_tflite
-from armopt.compress.interpreter import HostInterpreter
 from armopt.compress.kernels import kernels_of
 from armopt.compress.models import load_model
 from armopt.core.errors import ModelError
@@ -190,22 +187,24 @@ class _Drawn:
         return layer()(self._any())
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(st.data())
 def test_any_graph_of_these_layers_shrinks_exactly(data: Any) -> None:
     model = channel_twins.randomised(_Drawn(data.draw).model())
-    kept = channel_twins.random_kept(model)
-    x = channel_twins.inputs_of(model)
-    assert channel_twins.worst_difference(shrink(model, kept), channel_twins.zeroed(model, kept), x) < 1e-5
+    graph = ChannelGraph(model)
+    kept, x = channel_twins.random_kept(graph), channel_twins.inputs_of(model)
+    small = shrink(model, kept)
     # What is whole stays as it was, in a model of its own.
     assert channel_twins.worst_difference(shrink(model, {}), model, x) < 1e-6
+    with channel_twins.zeroed(graph, kept):
+        assert channel_twins.worst_difference(small, model, x) < 1e-5
 
 
 def test_the_given_model_is_untouched() -> None:
     model = channel_twins.randomised(channel_twins.mixed())
     model.compile("sgd", "mse")
     weights, config = model.get_weights(), model.to_json()
-    small = shrink(model, channel_twins.random_kept(model))
+    small = shrink(model, channel_twins.random_kept(ChannelGraph(model)))
     for weight in small.weights:
         weight.assign(tf.zeros_like(weight))
     assert model.to_json() == config and model.loss == "mse"
@@ -215,7 +214,7 @@ def test_the_given_model_is_untouched() -> None:
 def test_kernels_keep_their_keys_and_frozen_layers_stay_frozen() -> None:
     model = nested_twice()
     model.get_layer("tail").trainable = False
-    small = shrink(model, channel_twins.random_kept(model))
+    small = shrink(model, channel_twins.random_kept(ChannelGraph(model)))
     assert [kernel.key for kernel in kernels_of(small)] == [kernel.key for kernel in kernels_of(model)]
     assert len(small.trainable_weights) == len(model.trainable_weights)
     assert shrink(model, {}).get_config() == shrink(model, {}).get_config()
@@ -230,18 +229,9 @@ def test_saved_and_loaded_it_computes_the_same(tmp_path: Path, ending: str) -> N
         assert channel_twins.worst_difference(loaded, small, channel_twins.inputs_of(small)) < 1e-6
 
 
-def test_it_is_exported_as_int8(tmp_path: Path) -> None:
-    small = channel_twins.assert_exact(channel_twins.mixed())
-    x = channel_twins.inputs_of(small, 32)
-    export_tflite(small, Split(x), tmp_path / "small.tflite", float_io=True)
-    guess = HostInterpreter(tmp_path / "small.tflite").run(x)[0]
-    expected = channel_twins.outputs(small, x)[0]
-    assert np.corrcoef(guess.ravel(), expected.ravel())[0, 1] > 0.99
-
-
 def test_what_is_kept_can_be_stored_and_the_model_built_again(tmp_path: Path) -> None:
     model = channel_twins.randomised(nested_twice())
-    kept = channel_twins.random_kept(model)
+    kept = channel_twins.random_kept(ChannelGraph(model))
     save_kept(tmp_path / "channels.npz", kept)
     again = load_kept(tmp_path / "channels.npz")
     assert list(again) == list(kept) and "tail/conv" in again

@@ -93,8 +93,11 @@ def kernels_of(model: Any) -> list[Kernel]:
 
 
 def is_spared(kernel: Kernel, patterns: tuple[str, ...]) -> bool:
-    """True where a shell-style pattern names the kernel's layer or its whole key."""
-    return any(fnmatch(kernel.layer, pattern) or fnmatch(kernel.key, pattern) for pattern in patterns)
+    """True where a shell-style pattern names the kernel's layer, with or without the models around it, or its key."""
+    path = kernel.key.rsplit("/", 1)[0]
+    # A layer of a flattened model has its path for a name; users know it by the name it had in its own model.
+    names = (kernel.layer, kernel.layer.rsplit("/", 1)[-1], path, kernel.key)
+    return any(fnmatch(name, pattern) for name in names for pattern in patterns)
 
 
 def kernel_axes(layer_class: type) -> tuple[str, tuple[int, ...]]:

@@ -17,8 +17,7 @@ from armopt.compress.task import Task
 Importance = Mapping[str, npt.NDArray[np.float64]]
 """By a group's name a score for each of its channels; a higher one is kept longer. Comparable between groups."""
 
-# Molchanov et al. 2019 ("Importance estimation for neural network pruning") see the order settle within some tens of
-# batches; the prototype's figures were taken with these.
+# Every batch is one term of the sum, and what the figures of docs/adr/015-channel-pruning.md were taken with.
 _BATCHES = 20
 _BATCH_SIZE = 100
 
@@ -58,7 +57,7 @@ def _l1(graph: ChannelGraph) -> npt.NDArray[np.float64]:
 
 
 def _taylor(graph: ChannelGraph, train: Split, task: Task, seed: int) -> npt.NDArray[np.float64]:
-    """Squared change of the loss to first order, summed over batches (Molchanov et al. 2019, equation 8).
+    """Squared change of the loss to first order, summed over batches (after Molchanov et al. 2019).
 
     Removing a channel is zeroing its slices of every kernel that sums over it; to first order the loss changes by the
     sum of weight times gradient over those slices.

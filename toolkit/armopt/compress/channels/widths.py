@@ -79,9 +79,7 @@ def prunable_groups(graph: ChannelGraph, settings: StageSettings) -> list[Group]
 
 def _is_spared(graph: ChannelGraph, path: str, settings: StageSettings) -> bool:
     attribute, layer = graph.consumers()[path][0], graph.layers[path]
-    return is_spared(
-        Kernel(f"{path}/{attribute}", layer.name, "conv", getattr(layer, attribute)), settings.spare
-    ) or is_spared(Kernel(path, layer.name, "conv", getattr(layer, attribute)), settings.spare)
+    return is_spared(Kernel(f"{path}/{attribute}", layer.name, "conv", getattr(layer, attribute)), settings.spare)
 
 
 def _check_names(graph: ChannelGraph, settings: StageSettings) -> None:
