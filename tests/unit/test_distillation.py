@@ -155,6 +155,20 @@ def test_every_training_stage_learns_from_the_teacher_and_keeps_its_promises(
     assert all(is_kept(kernels[key], constraint) for key, constraint in made.constraints.items())
 
 
+def test_a_teachers_outputs_are_computed_once_for_all_stages() -> None:
+    teachers = [channel_twins.randomised(tiny_models.dense(), seed) for seed in (1, 2)]
+    context = tiny_models.context_for(teachers[0], distill=0.5)
+
+    def given(teacher: Any) -> Any:
+        lesson = lesson_of(teacher, context.task, context.data.train, context.settings)
+        assert lesson is not None and lesson.outputs is not None
+        return lesson.outputs[0]
+
+    first = given(teachers[0])
+    assert given(teachers[0]) is first
+    assert not np.array_equal(given(teachers[1]), first)
+
+
 def test_without_a_teacher_distillation_is_refused() -> None:
     context = tiny_models.context_for(tiny_models.dense(), distill=0.5)
     with pytest.raises(UsageError, match="none was given; set distill to 0"):

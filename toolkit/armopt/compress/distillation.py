@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
+from weakref import WeakKeyDictionary, ref
 
 from armopt.compress.backend import keras, tf
 from armopt.compress.data import Array, Split
@@ -112,12 +113,27 @@ def lesson_of(teacher: Any | None, task: Task, train: Split, settings: StageSett
         return None
     if teacher is None:
         raise UsageError("distillation asks for agreement with a model, and none was given", "set distill to 0")
-    kinds = _kinds(teacher, task)
     # The outputs in the order of `teacher.outputs`, whatever names a dictionary gives them.
-    teacher = keras.Model(teacher.inputs, teacher.outputs)
-    one = sum(array.nbytes for array in predict(teacher, train.take(slice(0, _TRIED)).x)) / _TRIED
-    outputs = predict(teacher, train.x) if one * len(train) <= _MEMORY_BYTES else None
-    return Lesson(teacher, settings.distill, settings.temperature, kinds, outputs)
+    listed = keras.Model(teacher.inputs, teacher.outputs)
+    outputs = _remembered(teacher, listed, train)
+    return Lesson(listed, settings.distill, settings.temperature, _kinds(teacher, task), outputs)
+
+
+# By the samples, whose outputs they are and the outputs: all stages of a tree have one teacher and one set.
+_KNOWN: WeakKeyDictionary[Split, tuple[ref[Any], tuple[Array, ...]]] = WeakKeyDictionary()
+
+
+def _remembered(teacher: Any, listed: Any, train: Split) -> tuple[Array, ...] | None:
+    """The teacher's outputs on all samples, computed once; None where they would take too much memory."""
+    known = _KNOWN.get(train)
+    if known is not None and known[0]() is teacher:
+        return known[1]
+    one = sum(array.nbytes for array in predict(listed, train.take(slice(0, _TRIED)).x)) / _TRIED
+    if one * len(train) > _MEMORY_BYTES:
+        return None
+    outputs = predict(listed, train.x)
+    _KNOWN[train] = ref(teacher), outputs
+    return outputs
 
 
 def _kinds(teacher: Any, task: Task) -> tuple[bool | None, ...]:
