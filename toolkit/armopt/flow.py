@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Any, Literal
 from armopt.core.events import Listener, Note, RunFinished, RunStarted, one_at_a_time, silent
 from armopt.core.profile import Profile
 from armopt.core.records import Node, Result
+from armopt.core.search_record import Effort
 from armopt.core.target import Target
 from armopt.core.tree import ROOT, Tree, stage_of
 from armopt.core.version import VERSION
 
 if TYPE_CHECKING:
     from armopt.search.nodes import NodeBuilder
+    from armopt.searching import Searched
 
 
 def deploy(
@@ -38,6 +40,7 @@ def deploy(
     workers: int = 0,
     worker_threads: int = 1,
     cluster: str | None = None,
+    search: Effort | None = None,
     out: str | None = None,
     offline: bool = False,
     plots: bool = True,
@@ -65,6 +68,7 @@ def deploy(
         workers: processes that build nodes side by side; 0: this process builds one after the other.
         worker_threads: of each worker; nodes are byte for byte the same only for the same number.
         cluster: address of a Dask scheduler whose workers build the nodes, in place of `workers`.
+        search: look, so long, for the strengths that serve the target best; None takes them from the profile.
         out: folder for model.tflite, result.json and run_model.py; default `armopt-out/MODEL-DEVICE`.
         offline: never fetch anything.
         plots: draw how each kernel's weights are spread, from the float model to the chosen .tflite, into `out/plots`.
@@ -81,7 +85,7 @@ def deploy(
     started = time.monotonic()
     goal, kind = target or Target(), find_device(device)
     plan = _profile(profile).with_leaves(leaves).under(goal).with_width_step(kind.core.channel_step)
-    tree = Tree(plan.tree)  # what is wrong with it is told before TensorFlow is imported
+    Tree(plan.tree)  # what is wrong with it is told before TensorFlow is imported
     plan.check_clusters(overrides)
     listener = one_at_a_time(listener)
 
@@ -90,10 +94,11 @@ def deploy(
     from armopt.preparing import prepare_run
     from armopt.search.device_runs import DeviceRuns
     from armopt.search.drafts import UNSCORED, Drafts
-    from armopt.search.nodes import NodeBuilder
+    from armopt.search.nodes import FULL, NodeBuilder
     from armopt.search.outlook import Outlook
     from armopt.search.store import Store
-    from armopt.search.walk import Walk
+    from armopt.search.walk import Walk, nothing_known
+    from armopt.searching import search_strengths
     from armopt.workers.hire import Workforce, hired, named_run
 
     store, workforce = Store.open(), Workforce(workers, worker_threads, cluster)
@@ -102,20 +107,37 @@ def deploy(
     ready = prepare_run(model, data, store.root.parent, loss, metric, preprocess, custom_objects, trust_model, listener)
     folder = Path(out or f"armopt-out/{ready.source.name}-{kind.name}")
     check_writable(folder)
-    listener(RunStarted(tree.paths, tree.leaves, kind.name, "qemu", "modelled", goal.describe()))
     for note in ready.notes:
         listener(Note(note))
 
     strengths = dict(overrides or {})
     if "epochs" in strengths:
         strengths.setdefault("min_steps", 0)  # who names the epochs means them
-    builder = NodeBuilder(ready.source, ready.data, ready.task, plan, strengths, float_io, store, listener)
+    plan = plan.with_settings(strengths)
+    builder = NodeBuilder(ready.source, ready.data, ready.task, plan, {}, float_io, store, listener)
     runs = DeviceRuns(kind, ready.data, ready.task, threads, offline, store, listener)
     drafts = Drafts(lambda settings: builder.apart(UNSCORED, settings), runs.draft, listener)
     outlook = Outlook(builder, drafts, goal, "width" not in strengths, listener)
+    found: Searched | None = None
+    plans: tuple[Profile, ...] = (plan,)
     with hired(workforce, run, builder, listener) as hands:
-        walk = Walk(tree, hands, runs.measurement, kind, goal, ready.task.metric, listener, outlook.why_not)
-        walked = walk.run(until)
+        if search is not None:
+            found = search_strengths(
+                ready, builder, plan, runs, outlook, goal, search, hands, strengths, store, listener
+            )
+            plans = found.plans
+        for plan in plans:  # a search hands on several: what fails on test gives way to the next
+            tree = Tree(plan.tree)
+            listener(RunStarted(tree.paths, tree.leaves, kind.name, "qemu", "modelled", goal.describe()))
+            if found is not None:
+                builder = builder.apart(FULL, profile=plan, listener=listener)
+            why_not = outlook.why_not if found is None else nothing_known
+            walk = Walk(
+                tree, hands.instead(builder), runs.measurement, kind, goal, ready.task.metric, listener, why_not
+            )
+            walked = walk.run(until)
+            if walked.verdict in (None, "met"):
+                break
 
     nodes = {path: _with_work(node, builder) for path, node in walked.nodes.items()}
     if walked.chosen is not None:
@@ -139,6 +161,7 @@ def deploy(
         chosen=walked.chosen,
         pareto=walked.pareto,
         nodes=tuple(nodes.values()),
+        search=found.recorded(plan) if found is not None else None,
         notes=ready.notes,
         out=str(folder),
         seconds=round(time.monotonic() - started, 2),

@@ -9,16 +9,16 @@ from dataclasses import dataclass
 from armopt.core.errors import ConversionError, ModelError
 from armopt.core.events import Listener, Note
 from armopt.core.profile import Profile
-from armopt.core.search_record import SearchRecord, Sensitivity, Strength, Trial
+from armopt.core.search_record import DEFAULT_TRIALS, Effort, SearchRecord, Sensitivity, Strength, Trial
 from armopt.core.target import Target
 from armopt.core.tree import stage_of
 from armopt.preparing import Ready
 from armopt.search.choose import Candidate, pareto
 from armopt.search.device_runs import DeviceRuns
-from armopt.search.nodes import NodeBuilder
+from armopt.search.nodes import Builder, NodeBuilder
 from armopt.search.outlook import Outlook
 from armopt.search.store import Store, key_of
-from armopt.search.strengths.evaluate import BuildAll, Evaluator
+from armopt.search.strengths.evaluate import Evaluator, building
 from armopt.search.strengths.known import Memory
 from armopt.search.strengths.ladder import FULL_SHARE
 from armopt.search.strengths.recipe import recipe_of, scheduled
@@ -29,18 +29,9 @@ from armopt.search.strengths.told import Goal, winners
 
 # Raised whenever the same strengths would mean another model, or the sampler would ask otherwise.
 REVISION = 1
-DEFAULT_TRIALS = 24
 # A winner on val that fails on test gives way to the next, so often.
 _CANDIDATES = 3
 _NAMED = ("width", "sparsity", "clusters", "distill")
-
-
-@dataclass(frozen=True)
-class Effort:
-    """How long to search: trials, seconds, or both, whichever is reached first."""
-
-    trials: int | None = None
-    budget_s: float | None = None
 
 
 @dataclass(frozen=True)
@@ -49,11 +40,17 @@ class Searched:
 
     Attributes:
         record: its trials.
-        plans: profiles of one path each with the full schedule, the best first, as (number of the trial, profile).
+        plans: profiles of one path each with the full schedule, the best first; `ptq` alone where nothing was found.
+        numbers: of the trials that they come from.
     """
 
     record: SearchRecord
-    plans: tuple[tuple[int, Profile], ...]
+    plans: tuple[Profile, ...]
+    numbers: tuple[int | None, ...]
+
+    def recorded(self, plan: Profile) -> SearchRecord:
+        """The record, with the trial whose plan was built in the end."""
+        return self.record.model_copy(update={"winner": self.numbers[self.plans.index(plan)]})
 
 
 def search_strengths(
@@ -64,7 +61,7 @@ def search_strengths(
     outlook: Outlook,
     target: Target,
     effort: Effort,
-    build_all: BuildAll,
+    hands: Builder,
     named: dict[str, object],
     store: Store,
     listener: Listener,
@@ -79,7 +76,7 @@ def search_strengths(
         outlook: finds the widest model that the limits on speed allow.
         target: what to meet.
         effort: how long.
-        build_all: builds trials.
+        hands: build trials: this process, or workers.
         named: settings that the user named.
         store: remembers trials.
         listener: told of each.
@@ -96,7 +93,7 @@ def search_strengths(
     name = key_of(target.model_dump(), plan.model_dump(), str(space), seed)
     memory = Memory(store, subject, name)
     before = memory.known(space)
-    evaluate = Evaluator(plan, known, build_all, runs.draft, fixed)
+    evaluate = Evaluator(plan, known, building(hands, builder), runs.draft, fixed)
     study = Study(space, goal, evaluate, seed, before, listener, memory.keep)
     trials = study.run(effort.trials or (None if effort.budget_s else DEFAULT_TRIALS), effort.budget_s)
     best = winners(goal, trials)[:_CANDIDATES]
@@ -104,13 +101,15 @@ def search_strengths(
         seed=seed,
         trials=tuple(trials),
         pareto=_front(trials, goal),
-        winner=best[0].number if best else None,
         sensitivities=known,
         known_before=len(before),
         seconds=round(time.monotonic() - began, 2),
     )
-    plans = [(trial.number, scheduled(recipe_of(trial.strengths, plan, known, fixed), FULL_SHARE)) for trial in best]
-    return Searched(record, tuple(plans))
+    if not best:
+        listener(Note("the search found no strengths that it could train to the end"))
+        return Searched(record, (plan.model_copy(update={"tree": ("ptq",), "speed_tree": ()}),), (None,))
+    plans = (scheduled(recipe_of(trial.strengths, plan, known, fixed), FULL_SHARE) for trial in best)
+    return Searched(record, tuple(plans), tuple(trial.number for trial in best))
 
 
 def _stages(plan: Profile) -> frozenset[str]:

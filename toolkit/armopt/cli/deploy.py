@@ -14,6 +14,7 @@ from armopt.core.errors import UsageError
 
 if TYPE_CHECKING:
     from armopt.core.events import Listener
+    from armopt.core.search_record import Effort
 
 # The contract of the verdict's exit codes; the errors' own stand in core/errors.py.
 EXIT_OF_VERDICT = {None: 0, "met": 0, "missed": 1, "inconclusive": 3, "unstable": 3}
@@ -33,6 +34,9 @@ _FROM_PROJECT = ("model", "data", "device", "profile", "until", "loss", "metric"
 )
 @click.option("--profile", metavar="NAME|PATH", help="Tree and strengths; see armopt tree.")
 @click.option("--leaves", metavar="NAMES", help="Further leaves beside each ptq: 16x8, dynamic, float16 (commas).")
+@click.option("--search", is_flag=True, help="Look for the strengths that serve the target best, and build those.")
+@click.option("--trials", type=click.IntRange(1), metavar="N", help="Strengths that the search tries; 24 by default.")
+@click.option("--budget", metavar="TIME", help="Time that the search may take, such as 30m.")
 @click.option("--sparsity", type=float, help="Share of each pruned kernel that becomes zero.")
 @click.option("--clusters", type=int, help="Distinct values of a clustered kernel.")
 @click.option("--epochs", type=int, help="Of fine-tuning, per stage.")
@@ -116,9 +120,23 @@ def _arguments(options: dict[str, Any]) -> dict[str, Any]:
     arguments = {key: value for key, value in given.items() if key not in FIELDS}
     arguments["workers"] = given["workers"] or 0
     find_device(arguments["device"])
+    arguments["search"] = _effort(arguments.pop("search"), arguments.pop("trials"), arguments.pop("budget"))
     arguments["leaves"] = tuple(name.strip() for name in (given["leaves"] or "").split(",") if name.strip())
     find_profile(arguments["profile"]).with_leaves(arguments["leaves"])
     return {**arguments, "overrides": check_overrides(overrides), "target": read_target(written)}
+
+
+def _effort(search: bool, trials: int | None, budget: str | None) -> Effort | None:
+    from armopt.core.search_record import Effort
+    from armopt.core.target import parse_duration
+
+    if not search and (trials is not None or budget is not None):
+        raise UsageError(f"{'--trials' if trials is not None else '--budget'} bounds a search", "add --search")
+    try:
+        budget_s = None if budget is None else parse_duration(budget)
+    except UsageError as error:
+        raise UsageError(f"--budget: {error.what}", error.mend) from error
+    return Effort(trials=trials, budget_s=budget_s) if search else None
 
 
 @contextlib.contextmanager

@@ -16,6 +16,16 @@ Strength = float | int | bool
 TrialState = Literal["finished", "stopped", "infeasible", "failed"]
 
 
+DEFAULT_TRIALS = 24
+
+
+class Effort(Record):
+    """How long to search: so many trials, so many seconds, or both, whichever is reached first."""
+
+    trials: int | None = Field(None, ge=1)
+    budget_s: float | None = Field(None, gt=0)
+
+
 class Trial(Record):
     """One choice of strengths, with its figures at the highest rung that it reached. The metric is on val."""
 

@@ -91,6 +91,19 @@ def parse_count(text: str) -> int:
     return _scaled(text, _COUNT_UNITS, "a number of instructions", "write it like 16300000, 16.3M or 2G")
 
 
+def parse_duration(text: str) -> float:
+    """`30m`, `90s`, `1.5h` -> seconds. The unit is demanded.
+
+    Raises:
+        UsageError: not a duration.
+    """
+    match = re.fullmatch(_NUMBER + r"\s*([smh])", text.strip())
+    value = float(match[1]) * {"s": 1, "m": 60, "h": 3600}[match[2]] if match else 0.0
+    if not 0 < value < math.inf:
+        raise UsageError(f"'{text}' is not a duration", "write it like 90s, 30m or 1.5h")
+    return value
+
+
 def parse_fraction(text: str) -> float:
     """`0.01` or `1%` -> 0.01.
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -19,6 +20,7 @@ from armopt.compress.promises import promises_of
 from armopt.compress.quality import score_keras, score_tflite
 from armopt.compress.stages import STAGES, Context, Workpiece, channels
 from armopt.compress.task import Task
+from armopt.core.errors import ConversionError, ModelError
 from armopt.core.events import Listener, NodeStarted, Note, TrainingStep, silent
 from armopt.core.profile import Profile, StageSettings
 from armopt.core.records import Audit
@@ -90,6 +92,14 @@ class Built:
         return self.entry.path / TFLITE
 
 
+def built_or_why_not(build: Callable[[], Built]) -> Built | ModelError | ConversionError:
+    """The node, or the error of a model that this can't be done to: others stay possible."""
+    try:
+        return build()
+    except (ModelError, ConversionError) as error:
+        return error
+
+
 class Builder(Protocol):
     """What a walk asks of whoever builds its nodes: `NodeBuilder` here, `CrewBuilder` by several workers."""
 
@@ -98,6 +108,14 @@ class Builder(Protocol):
 
     def build(self, path: str) -> Built:
         """The node, finished."""
+        raise NotImplementedError
+
+    def build_each(self, jobs: Sequence[tuple[NodeBuilder, str]]) -> list[Built | ModelError | ConversionError]:
+        """Nodes of builders `apart` from the run's, in the given order; what can't be built in its place."""
+        raise NotImplementedError
+
+    def instead(self, inner: NodeBuilder) -> Builder:
+        """The same hands for the nodes of another builder on the same source and data."""
         raise NotImplementedError
 
     def source_metric(self, split: str) -> float:
@@ -150,21 +168,33 @@ class NodeBuilder:
     def expect(self, leaves: Iterable[str], all_needed: bool = False) -> None:
         """Nothing is built ahead: one process builds what it is asked for, when it is asked."""
 
+    def build_each(self, jobs: Sequence[tuple[NodeBuilder, str]]) -> list[Built | ModelError | ConversionError]:
+        """As `Builder` says, one after the other."""
+        return [built_or_why_not(partial(builder.build, path)) for builder, path in jobs]
+
+    def instead(self, inner: NodeBuilder) -> Builder:
+        """The other builder itself."""
+        return inner
+
     def settings(self, path: str) -> StageSettings:
         """Settings of the stage that makes the node."""
         return self._profile.settings_of(path, self._overrides)
 
     def apart(
-        self, scoring: Scoring, overrides: dict[str, object] | None = None, profile: Profile | None = None
+        self,
+        scoring: Scoring,
+        overrides: dict[str, object] | None = None,
+        profile: Profile | None = None,
+        listener: Listener = silent,
     ) -> NodeBuilder:
         """A builder on the same source and data: otherwise scored, with further settings over all, or of other nodes.
 
-        Nobody is told of its progress.
+        `listener` is told of its progress; nobody by default.
         """
         merged = {**self._overrides, **(overrides or {})}
         return NodeBuilder(
             self._source, self._data, self._task, profile or self._profile, merged, self._float_io, self._store,
-            silent, scoring,
+            listener, scoring,
         )  # fmt: skip
 
     def settle(self, path: str, settings: dict[str, object]) -> None:

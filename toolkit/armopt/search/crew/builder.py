@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from functools import partial
 
+from armopt.core.errors import ConversionError, ModelError
 from armopt.core.tree import ROOT
 from armopt.search.crew.crew import Crew
-from armopt.search.nodes import Built, NodeBuilder
+from armopt.search.nodes import Built, NodeBuilder, built_or_why_not
 
 
 class CrewBuilder:
@@ -40,6 +42,16 @@ class CrewBuilder:
             ArmoptError: as `NodeBuilder.build` does; WorkerError where workers died of it.
         """
         return self._inner.build(ROOT) if path == ROOT else self._crew.build(self._inner, path)
+
+    def build_each(self, jobs: Sequence[tuple[NodeBuilder, str]]) -> list[Built | ModelError | ConversionError]:
+        """As `Builder` says, all at once."""
+        for builder, path in jobs:
+            self._crew.submit(builder, path)
+        return [built_or_why_not(partial(self._crew.build, builder, path)) for builder, path in jobs]
+
+    def instead(self, inner: NodeBuilder) -> CrewBuilder:
+        """The same workers for the nodes of another builder."""
+        return CrewBuilder(inner, self._crew)
 
     def source_metric(self, split: str) -> float:
         """The metric of the model as given on `val` or `test`."""

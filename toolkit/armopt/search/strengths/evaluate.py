@@ -9,7 +9,7 @@ from armopt.core.errors import ConversionError, ModelError
 from armopt.core.profile import Profile
 from armopt.core.records import Measurement
 from armopt.core.search_record import Rung, Sensitivity, Strength
-from armopt.search.nodes import Built, NodeBuilder, Scoring
+from armopt.search.nodes import Builder, Built, NodeBuilder, Scoring
 from armopt.search.strengths.ladder import SHARE_OF_TRAINING
 from armopt.search.strengths.recipe import Recipe, recipe_of, scheduled
 
@@ -95,16 +95,6 @@ class Evaluator:
         )
 
 
-def one_after_the_other(builder: NodeBuilder) -> BuildAll:
-    """Builds in this process."""
-
-    def build_all(jobs: Sequence[tuple[Profile, str]]) -> list[Built | ModelError | ConversionError]:
-        made: list[Built | ModelError | ConversionError] = []
-        for profile, path in jobs:
-            try:
-                made.append(builder.apart(scoring=ON_VAL, profile=profile).build(path))
-            except (ModelError, ConversionError) as error:
-                made.append(error)
-        return made
-
-    return build_all
+def building(hands: Builder, builder: NodeBuilder) -> BuildAll:
+    """Builds trials with the run's hands, be they this process or workers."""
+    return lambda jobs: hands.build_each([(builder.apart(ON_VAL, profile=profile), path) for profile, path in jobs])
