@@ -54,7 +54,7 @@ def deploy(
         device: board kind; without a registered board of that kind it is emulated.
         target: limits on latency, instructions, size and accuracy.
         profile: name, path or record of the tree and its strengths.
-        leaves: further leaves beside each `ptq` of the tree: `16x8`, `dynamic`, `float16`.
+        leaves: further leaves beside each `ptq` of the tree: `16x8`, `dynamic`, `float16`, `sparse`.
         until: `first` stops at the first leaf that meets the target, `best` builds all and keeps the best.
         overrides: settings over the profile's, for example {"sparsity": 0.6, "epochs": 3}.
         loss: Keras name or `module:function`, over what the model says.

@@ -33,7 +33,7 @@ _FROM_PROJECT = ("model", "data", "device", "profile", "until", "loss", "metric"
     "--until", type=click.Choice(["first", "best"]), help="Stop at the first leaf that meets it, or build all"
 )
 @click.option("--profile", metavar="NAME|PATH", help="Tree and strengths; see armopt tree.")
-@click.option("--leaves", metavar="NAMES", help="Further leaves beside each ptq: 16x8, dynamic, float16 (commas).")
+@click.option("--leaves", metavar="NAMES", help="Further leaves: 16x8, dynamic, float16 (fp16), sparse (commas).")
 @click.option("--search", is_flag=True, help="Look for the strengths that serve the target best, and build those.")
 @click.option("--trials", type=click.IntRange(1), metavar="N", help="Strengths that the search tries; 24 by default.")
 @click.option("--budget", metavar="TIME", help="Time that the search may take, such as 30m.")

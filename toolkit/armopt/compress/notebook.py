@@ -71,7 +71,7 @@ def _run(stage: str, model: Any, data: Any, settings: dict[str, Any]) -> Any:
     source = as_source(model)
     ready = prepare(_as_data(data), source.model, "none")
     task, ready = find_task(source.model, ready)
-    context = Context(ready, task, StageSettings.model_validate(settings), lambda *progress: None)
+    context = Context(ready, task, StageSettings.model_validate(settings), lambda *progress: None, source.model)
     made = STAGES[stage].apply(Workpiece(source.model, constraints_of(model)), context)
     made.model.armopt_constraints = made.constraints
     return made.model

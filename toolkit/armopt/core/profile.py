@@ -103,7 +103,7 @@ class Profile(Record):
     export: ExportSettings = ExportSettings()
 
     def with_leaves(self, leaves: tuple[str, ...]) -> Profile:
-        """The profile with further leaves (`16x8`, `dynamic`, `float16`) beside each `ptq` of its tree.
+        """The profile with further leaves (`16x8`, `dynamic`, `float16`, `sparse`) beside each `ptq` of its tree.
 
         Raises:
             UsageError: not such a leaf, or no `ptq` in the tree.

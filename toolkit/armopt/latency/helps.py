@@ -138,4 +138,4 @@ def _sparse(place: BoardKind | str) -> Answer:
         "no accuracy to rounding; they move more memory, so only a board can tell whether they take less time, and the "
         "file is larger"
     )
-    return _RECOVERS | {"instructions"}, words
+    return _RECOVERS | {"instructions", "latency"}, words

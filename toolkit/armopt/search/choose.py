@@ -21,7 +21,7 @@ class Candidate:
         path: of the node.
         metric: on val.
         gz_bytes: compressed size.
-        latency_ms: p50, None where not observed.
+        latency_ms: p50, None where not observed or of unknown error: such a one is never the faster.
     """
 
     path: str
@@ -34,7 +34,7 @@ def pareto(candidates: Sequence[Candidate], metric: Metric) -> tuple[str, ...]:
     """Paths of the candidates that no other beats or equals in all of metric, size and latency."""
 
     def figures(c: Candidate) -> tuple[float, float, float]:
-        return (-c.metric if metric.higher_is_better else c.metric, c.gz_bytes, c.latency_ms or 0.0)
+        return (-c.metric if metric.higher_is_better else c.metric, c.gz_bytes, _time(c))
 
     def beats(a: Candidate, b: Candidate) -> bool:
         return figures(a) != figures(b) and all(x <= y for x, y in zip(figures(a), figures(b), strict=True))
@@ -57,6 +57,10 @@ def best(candidates: Sequence[Candidate], metric: Metric, source: float, accurac
         pool = [c for c in candidates if metric.drop(source, c.metric) <= _SILENT_MAX_DROP * scale]
         if not pool:
             return min(candidates, key=lambda c: sign * c.metric)
-    fastest = min(c.latency_ms or 0.0 for c in pool)
+    fastest = min(_time(c) for c in pool)
     order: Callable[[Candidate], tuple[float, float]] = lambda c: (c.gz_bytes, sign * c.metric)  # noqa: E731
-    return min((c for c in pool if (c.latency_ms or 0.0) <= fastest * (1 + _SAME_LATENCY)), key=order)
+    return min((c for c in pool if _time(c) <= fastest * (1 + _SAME_LATENCY)), key=order)
+
+
+def _time(candidate: Candidate) -> float:
+    return float("inf") if candidate.latency_ms is None else candidate.latency_ms

@@ -207,9 +207,9 @@ class Walk:
     def _figures(self, node: Node) -> Candidate:
         built = self._found.built[node.path]
         assert built.audit is not None
-        return Candidate(
-            node.path, built.metrics["int8_val"], built.audit.gz_bytes, node.latency_ms.p50 if node.latency_ms else None
-        )
+        known = node.latency_ms is not None and node.interval_ms is not None
+        time_ms = node.latency_ms.p50 if node.latency_ms and known else None
+        return Candidate(node.path, built.metrics["int8_val"], built.audit.gz_bytes, time_ms)
 
     def _verdict(self, leaves: list[Node]) -> tuple[VerdictName | None, str]:
         if self._target.is_empty:
