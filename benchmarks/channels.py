@@ -142,7 +142,8 @@ def built(subject: Subject, row: Row, options: argparse.Namespace, seed: int, de
     """The row's leaf with one seed on one board."""
     parts = row.leaf.split("/")
     channels = {
-        "width": row.width, "importance": row.importance or "l1", "epochs": options.epochs, "width_step": options.width_step,
+        "width": row.width, "importance": row.importance or "l1", "epochs": options.epochs,
+        "width_step": options.width_step,
         **({} if options.distill is None else {"distill": options.distill}),
     }  # fmt: skip
     plan = (
