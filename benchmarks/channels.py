@@ -89,7 +89,7 @@ def _subjects(options: argparse.Namespace) -> list[Subject]:
     for name in options.fashion:
         made, arrays = fashion(name, shared)
         widths = (("half the MACs", 0.7), ("a quarter", 0.5))
-        found.append(Subject(f"{name}, Fashion-MNIST at 32x32", str(made), str(arrays), widths, "unit"))
+        found.append(Subject(f"{name}, Fashion-MNIST at 32x32", str(made), str(arrays), widths, "signed"))
     return found
 
 

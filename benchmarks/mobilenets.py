@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -42,15 +43,22 @@ def fashion(version: Version, shared: Path) -> tuple[Path, Path]:
         version: of MobileNet.
         shared: folder with `data/fashion_mnist.npz`.
     """
+    return trained_on_fashion(f"mobilenet_{version}", lambda: build(version, (32, 32, 1), ALPHAS[version], 10), shared)
+
+
+def trained_on_fashion(name: str, make: Callable[[], Any], shared: Path) -> tuple[Path, Path]:
+    """A model of 32x32 grey images and 10 probabilities, trained once and kept under its name; and its data."""
     folder = cache_dir() / "benchmarks"
     folder.mkdir(parents=True, exist_ok=True)
     data = folder / "fashion_mnist_32.npz"
     if not data.exists():
         _write_data(shared / "data/fashion_mnist.npz", data)
-    model = folder / f"fashion_mobilenet_{version}.h5"
-    if not model.exists():
-        _train(version, data, model)
-    return model, data
+    path = folder / f"fashion_{name}.h5"
+    if not path.exists():
+        print(f"training {name} on Fashion-MNIST ...", file=sys.stderr, flush=True)
+        keras.utils.set_random_seed(_SEED)
+        _train(make(), data, path)
+    return path, data
 
 
 def _write_data(source: Path, path: Path) -> None:
@@ -64,13 +72,10 @@ def _write_data(source: Path, path: Path) -> None:
     part.replace(path)
 
 
-def _train(version: Version, data: Path, path: Path) -> None:
-    print(f"training MobileNet {version} on Fashion-MNIST ...", file=sys.stderr, flush=True)
+def _train(model: Any, data: Path, path: Path) -> None:
     with np.load(data) as file:
         # `signed` preprocessing, as MobileNet's own: -1 .. 1.
         x, y = file["x_train"] / np.float32(127.5) - np.float32(1), file["y_train"]
-    keras.utils.set_random_seed(_SEED)
-    model = build(version, (32, 32, 1), ALPHAS[version], 10)
     # Of keras.applications' 0.999 a few thousand steps make no statistics: v2 would stay at chance.
     for layer in model.layers:
         if isinstance(layer, keras.layers.BatchNormalization):
