@@ -37,9 +37,11 @@ _FROM_PROJECT = ("model", "data", "device", "profile", "until", "loss", "metric"
 @click.option("--search", is_flag=True, help="Look for the strengths that serve the target best, and build those.")
 @click.option("--trials", type=click.IntRange(1), metavar="N", help="Strengths that the search tries; 24 by default.")
 @click.option("--budget", metavar="TIME", help="Time that the search may take, such as 30m.")
+@click.option("--width", type=float, help="Share of its channels that each group keeps; else solved for the target.")
 @click.option("--sparsity", type=float, help="Share of each pruned kernel that becomes zero.")
 @click.option("--clusters", type=int, help="Distinct values of a clustered kernel.")
 @click.option("--epochs", type=int, help="Of fine-tuning, per stage.")
+@click.option("--distill", type=float, help="Share of each stage's loss that is agreement with the model as given.")
 @click.option("--seed", type=int, help="Of everything random.")
 @click.option("--loss", metavar="NAME", help="Keras name or module:function, where the model does not say.")
 @click.option("--metric", metavar="NAME", help="Keras name or module:function, where the model does not say.")
@@ -110,7 +112,7 @@ def _arguments(options: dict[str, Any]) -> dict[str, Any]:
             "no model and no data given", "armopt deploy model.keras --data data.npz --device pi4; or --data digits"
         )
 
-    for key in ("sparsity", "clusters", "epochs", "seed"):
+    for key in ("width", "sparsity", "clusters", "epochs", "distill", "seed"):
         value = given.pop(key)
         if value is not None:
             overrides[key] = value
