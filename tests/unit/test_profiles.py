@@ -7,6 +7,8 @@ import pytest
 from armopt.catalog.profiles import check_overrides, find_profile, list_profiles
 from armopt.core.errors import UsageError
 from armopt.core.profile import StageSettings
+from armopt.core.target import Target
+from armopt.core.tree import Tree
 
 PROFILE = """
 name = "mine"
@@ -105,3 +107,20 @@ def test_a_wrong_override_is_named_as_its_flag(overrides: dict[str, object], com
 
 def test_right_overrides_pass_unchanged() -> None:
     assert check_overrides({"sparsity": 0.8}) == {"sparsity": 0.8}
+
+
+def test_channel_nodes_join_the_tree_where_speed_is_limited_or_a_width_is_named() -> None:
+    plan = find_profile("default")
+    assert "channels" not in plan.tree and len(plan.tree) == 11
+    assert plan.under(Target(max_gz_bytes=9, max_drop=0.1)).tree == plan.tree
+    asked = (plan.under(Target(max_latency_ms=1)), plan.under(Target(max_instructions=9)), plan.under(Target(), True))
+    for joined in asked:
+        assert joined.tree == (*plan.tree, *plan.speed_tree)
+        assert Tree(joined.tree).leaves[-1] == "channels/prune/cluster/pcqat"
+
+
+def test_settings_that_are_put_over_a_profile_win_over_what_it_says_of_stages_and_nodes() -> None:
+    plan = find_profile("default").with_settings({"epochs": 7}).with_width_step(16)
+    assert {plan.settings_of(path).epochs for path in (*plan.tree, *plan.speed_tree)} == {7}
+    assert plan.settings_of("channels").width_step == 16
+    assert plan.with_settings({"width_step": 4}).with_width_step(16).settings_of("channels").width_step == 4

@@ -84,7 +84,8 @@ def deploy(
 
     started = time.monotonic()
     goal, kind = target or Target(), find_device(device)
-    plan = _profile(profile).with_leaves(leaves).under(goal).with_width_step(kind.core.channel_step)
+    plan = _profile(profile).with_leaves(leaves).under(goal, "width" in (overrides or {}))
+    plan = plan.with_width_step(kind.core.channel_step)
     Tree(plan.tree)  # what is wrong with it is told before TensorFlow is imported
     plan.check_clusters(overrides)
     listener = one_at_a_time(listener)

@@ -115,9 +115,12 @@ class Profile(Record):
             }
         )
 
-    def under(self, target: Target) -> Profile:
-        """The profile with the tree that is walked under a target: `speed_tree` joins it where speed is asked for."""
-        if target.max_latency_ms is None and target.max_instructions is None:
+    def under(self, target: Target, width_is_named: bool = False) -> Profile:
+        """The profile with the tree that is walked under a target.
+
+        `speed_tree` joins it where the target limits latency or instructions, and where the user named a width.
+        """
+        if target.max_latency_ms is None and target.max_instructions is None and not width_is_named:
             return self
         return self.model_copy(update={"tree": tuple(dict.fromkeys((*self.tree, *self.speed_tree)))})
 
