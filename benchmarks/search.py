@@ -1,0 +1,159 @@
+"""Search over strengths against chance and against the fixed tree, at the same budget: hypervolume of what was found.
+
+    python benchmarks/search.py [--seeds 1 2 3] [--limit 0.6]                  the built-in digits model
+
+The fixed tree (all its leaves below the width that is solved for) is built first; the time it took is the budget of the
+search and of random strengths, which are drawn from the same space and trained to the end. Each starts from an empty
+store. Hypervolume: of INT8 accuracy on val above 90%, and of bytes below those of plain quantization, both as shares.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from armopt.catalog.devices import find_device
+from armopt.catalog.profiles import find_profile
+from armopt.catalog.search_path import cache_dir
+from armopt.core.events import Event, Note
+from armopt.core.search_record import Effort
+from armopt.core.stages import TRAINING_STAGES
+from armopt.core.target import Target
+from armopt.core.tree import Tree
+from armopt.preparing import prepare_run
+from armopt.search.device_runs import DeviceRuns
+from armopt.search.drafts import UNSCORED, Drafts
+from armopt.search.nodes import NodeBuilder
+from armopt.search.outlook import Outlook
+from armopt.search.store import Store
+from armopt.search.strengths.evaluate import Ask, Evaluator, building
+from armopt.search.strengths.space import Space
+from armopt.searching import search_strengths
+
+LEAST_ACCURACY = 0.9
+
+
+@dataclass(frozen=True)
+class Point:
+    """A file that meets the limit on latency."""
+
+    accuracy: float
+    gz_bytes: int
+
+
+class Bench:
+    """One seed on one empty store."""
+
+    def __init__(self, folder: Path, limit: float, seed: int, min_steps: int) -> None:
+        self.ready = prepare_run(None, "digits", cache_dir(), None, None, "none", None, False, _quiet)
+        kind = find_device("pi4")
+        self.store = Store(folder / "store")
+        plan = find_profile("default").with_width_step(kind.core.channel_step)
+        plan = plan.with_settings({"seed": seed, "min_steps": min_steps})
+        self.builder = NodeBuilder(
+            self.ready.source, self.ready.data, self.ready.task, plan, {}, False, self.store, _quiet
+        )
+        self.runs = DeviceRuns(kind, self.ready.data, self.ready.task, 1, False, self.store, _quiet)
+        ptq = self.builder.build("ptq")
+        whole = self.runs.measurement(ptq).interval_ms
+        assert whole is not None and ptq.audit is not None
+        self.whole = Point(ptq.metrics["int8_val"], ptq.audit.gz_bytes)
+        self.target = Target(max_latency_ms=round(whole[1] * limit, 4))
+        self.plan = plan.under(self.target)
+        drafts = Drafts(lambda settings: self.builder.apart(UNSCORED, settings), self.runs.draft, _quiet)
+        self.outlook = Outlook(self.builder, drafts, self.target, True, _quiet)
+        self.width, _ = self.outlook.widest("channels", "channels/ptq")
+
+    def tree(self) -> list[Point]:
+        """All leaves of the fixed tree that are fast enough."""
+        found = []
+        for path in Tree(self.plan.tree).cheapest_first(TRAINING_STAGES):
+            if self.outlook.why_not(path) is None and path.startswith("channels"):
+                built = self.builder.build(path)
+                assert built.audit is not None
+                found.append(Point(built.metrics["int8_val"], built.audit.gz_bytes))
+        return found
+
+    def search(self, effort: Effort, listener: Callable[[Event], None] | None = None) -> list[Point]:
+        """Finished trials of a search that are fast enough."""
+        made = search_strengths(
+            self.ready, self.builder, self.plan, self.runs, self.outlook, self.target, effort, self.builder, {},
+            self.store, listener or _told,
+        )  # fmt: skip
+        return [
+            Point(trial.metric or 0.0, trial.gz_bytes or 0)
+            for trial in made.record.trials
+            if trial.state == "finished" and trial.meets_target
+        ]
+
+    def chance(self, budget_s: float, seed: int) -> list[Point]:
+        """Random strengths, each trained to the end, for so many seconds."""
+        import optuna
+
+        space = Space(self.width)
+        study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=seed))
+        evaluate = Evaluator(self.plan, (), building(self.builder, self.builder), self.runs.draft, {})
+        found, began, number = [], time.monotonic(), 0
+        while time.monotonic() - began < budget_s:
+            strengths = study.ask(space.distributions()).params
+            [outcome] = evaluate([Ask(number, strengths, "long")])
+            number += 1
+            bounds = outcome.measured.interval_ms if outcome.measured else None
+            if bounds and self.target.max_latency_ms and bounds[1] <= self.target.max_latency_ms:
+                found.append(Point(outcome.metric or 0.0, outcome.gz_bytes or 0))
+        print(f"  random: {number} trained", file=sys.stderr)
+        return found
+
+
+def hypervolume(points: Sequence[Point], whole: Point) -> float:
+    """Share of the rectangle between the reference and (accuracy 1, no bytes) that the points dominate."""
+    area, reached = 0.0, LEAST_ACCURACY
+    for point in sorted(points, key=lambda one: (one.gz_bytes, -one.accuracy)):
+        if point.accuracy > reached and point.gz_bytes < whole.gz_bytes:
+            area += (point.accuracy - reached) / (1 - LEAST_ACCURACY) * (1 - point.gz_bytes / whole.gz_bytes)
+            reached = point.accuracy
+    return area
+
+
+def main() -> None:
+    """Run it and print a table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
+    parser.add_argument(
+        "--limit", type=float, default=0.6, help="latency, as a share of plain quantization's upper end"
+    )
+    parser.add_argument("--min-steps", type=int, default=150)
+    options = parser.parse_args()
+    print("| seed | budget | fixed tree | random | search |\n|---|---|---|---|---|", flush=True)
+    table: dict[str, list[float]] = {"tree": [], "random": [], "search": []}
+    for seed in options.seeds:
+        with tempfile.TemporaryDirectory() as folder:
+            benches = [Bench(Path(folder, str(i)), options.limit, seed, options.min_steps) for i in range(3)]
+            began = time.monotonic()
+            volumes = {"tree": hypervolume(benches[0].tree(), benches[0].whole)}
+            budget = time.monotonic() - began
+            volumes["random"] = hypervolume(benches[1].chance(budget, seed), benches[1].whole)
+            volumes["search"] = hypervolume(benches[2].search(Effort(budget_s=budget)), benches[2].whole)
+        for name, value in volumes.items():
+            table[name].append(value)
+        print(f"| {seed} | {budget:.0f} s | " + " | ".join(f"{v:.4f}" for v in volumes.values()) + " |", flush=True)
+    print("| median | | " + " | ".join(f"{statistics.median(values):.4f}" for values in table.values()) + " |")
+
+
+def _quiet(event: Event) -> None:
+    pass
+
+
+def _told(event: Event) -> None:
+    if isinstance(event, Note):
+        print(f"  {event.text}", file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    main()
