@@ -26,8 +26,9 @@ from armopt.compress.digits import digits_model_file
 from armopt.core.events import Event, NodeStarted, silent
 from armopt.core.tree import ROOT, Tree
 from armopt.preparing import prepare_run
+from armopt.search.builder import Built
 from armopt.search.crew.builder import CrewBuilder
-from armopt.search.nodes import Built, NodeBuilder
+from armopt.search.nodes import NodeBuilder
 from armopt.search.store import Store
 from armopt.workers.hire import Workforce, crew_for, named_run
 

@@ -21,9 +21,10 @@ from armopt.core.events import Event, Listener, NodeStarted, TrainingStep, silen
 from armopt.core.profile import Profile
 from armopt.core.tree import ROOT
 from armopt.preparing import prepare_run
+from armopt.search.builder import FULL, Terms
 from armopt.search.crew.builder import CrewBuilder
 from armopt.search.crew.task import NodeTask
-from armopt.search.nodes import FULL, NodeBuilder, Terms
+from armopt.search.nodes import NodeBuilder
 from armopt.search.store import Store
 from armopt.workers.hire import Workforce, crew_for, named_run
 from armopt.workers.perform import perform

@@ -9,10 +9,11 @@ import pytest
 
 from armopt.core.errors import ModelError, StoreError
 from armopt.core.tree import ROOT
+from armopt.search.builder import Built, Terms
 from armopt.search.crew.builder import CrewBuilder
 from armopt.search.crew.crew import Crew
 from armopt.search.crew.task import NodeTask, RunSpec
-from armopt.search.nodes import Built, NodeBuilder, Terms
+from armopt.search.nodes import NodeBuilder
 from armopt.search.store import Entry
 
 RUN = RunSpec("model.keras", "data.npz", None, None, "none", None, False, "/store")

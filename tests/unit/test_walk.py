@@ -14,7 +14,7 @@ from armopt.core.events import Event, NodeFinished
 from armopt.core.records import Audit, Latency, Measurement, Metric
 from armopt.core.target import Target
 from armopt.core.tree import Tree
-from armopt.search.nodes import Built
+from armopt.search.builder import Built
 from armopt.search.store import Entry
 from armopt.search.walk import Walk, Walked
 

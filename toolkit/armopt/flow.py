@@ -93,9 +93,10 @@ def deploy(
     from armopt.delivery import check_writable, deliver
     from armopt.picturing import plot_run
     from armopt.preparing import prepare_run
+    from armopt.search.builder import FULL
     from armopt.search.device_runs import DeviceRuns
     from armopt.search.drafts import UNSCORED, Drafts
-    from armopt.search.nodes import FULL, NodeBuilder
+    from armopt.search.nodes import NodeBuilder
     from armopt.search.outlook import Outlook
     from armopt.search.store import Store
     from armopt.search.walk import Walk, nothing_known

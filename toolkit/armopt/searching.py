@@ -13,9 +13,10 @@ from armopt.core.search_record import DEFAULT_TRIALS, Effort, SearchRecord, Sens
 from armopt.core.target import Target
 from armopt.core.tree import stage_of
 from armopt.preparing import Ready
+from armopt.search.builder import Builder
 from armopt.search.choose import Candidate, pareto
 from armopt.search.device_runs import DeviceRuns
-from armopt.search.nodes import Builder, NodeBuilder
+from armopt.search.nodes import NodeBuilder
 from armopt.search.outlook import Outlook
 from armopt.search.store import Store, key_of
 from armopt.search.strengths.evaluate import Evaluator, building

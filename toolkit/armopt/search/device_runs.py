@@ -16,7 +16,7 @@ from armopt.core.events import Doing, Listener, Note
 from armopt.core.records import Measurement
 from armopt.core.version import VERSION
 from armopt.measuring import REVISION, measure
-from armopt.search.nodes import Built
+from armopt.search.builder import Built
 from armopt.search.store import Store, key_of
 
 # Samples whose outputs every leaf has to show on the device; the chosen one shows the whole test split where that is

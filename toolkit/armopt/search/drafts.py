@@ -14,7 +14,8 @@ from armopt.core.records import Measurement
 from armopt.core.stages import FACTS
 from armopt.core.target import Target
 from armopt.core.tree import FIRST_STAGES
-from armopt.search.nodes import Built, NodeBuilder, Scoring
+from armopt.search.builder import Built, Scoring
+from armopt.search.nodes import NodeBuilder
 
 # Nothing is trained, nothing is scored, and a few samples set the ranges of activations: no figure here needs better.
 UNTRAINED: dict[str, object] = {"epochs": 0, "min_steps": 0, "distill": 0.0}

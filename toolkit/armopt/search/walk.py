@@ -14,8 +14,8 @@ from armopt.core.records import Accuracy, Measurement, Metric, Node, NodeStatus,
 from armopt.core.stages import TRAINING_STAGES
 from armopt.core.target import Target
 from armopt.core.tree import ROOT, Tree, ancestors_of
+from armopt.search.builder import Builder, Built
 from armopt.search.choose import Candidate, best, pareto
-from armopt.search.nodes import Builder, Built
 from armopt.search.prospects import why_hopeless
 
 Measure = Callable[[Built], Measurement]

@@ -11,10 +11,11 @@ from typing import Any
 
 from armopt.core.errors import UsageError
 from armopt.core.events import Listener
+from armopt.search.builder import Builder
 from armopt.search.crew.builder import CrewBuilder
 from armopt.search.crew.crew import Crew
 from armopt.search.crew.task import Pool, RunSpec
-from armopt.search.nodes import Builder, NodeBuilder
+from armopt.search.nodes import NodeBuilder
 from armopt.workers.local import LocalPool
 
 

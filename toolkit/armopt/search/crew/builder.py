@@ -7,8 +7,9 @@ from functools import partial
 
 from armopt.core.errors import ConversionError, ModelError
 from armopt.core.tree import ROOT
+from armopt.search.builder import Built, built_or_why_not
 from armopt.search.crew.crew import Crew
-from armopt.search.nodes import Built, NodeBuilder, built_or_why_not
+from armopt.search.nodes import NodeBuilder
 
 
 class CrewBuilder:

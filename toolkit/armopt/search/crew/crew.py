@@ -9,8 +9,9 @@ from dataclasses import dataclass, field, replace
 
 from armopt.core.errors import StoreError
 from armopt.core.tree import ROOT, parent_of
+from armopt.search.builder import Built
 from armopt.search.crew.task import NodeTask, Pool, RunSpec
-from armopt.search.nodes import Built, NodeBuilder
+from armopt.search.nodes import NodeBuilder
 
 
 @dataclass(eq=False)

@@ -6,7 +6,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Protocol
 
-from armopt.search.nodes import Terms
+from armopt.search.builder import Terms
 
 
 @dataclass(frozen=True)

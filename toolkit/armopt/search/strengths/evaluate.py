@@ -9,7 +9,8 @@ from armopt.core.errors import ConversionError, ModelError
 from armopt.core.profile import Profile
 from armopt.core.records import Measurement
 from armopt.core.search_record import Rung, Sensitivity, Strength
-from armopt.search.nodes import Builder, Built, NodeBuilder, Scoring
+from armopt.search.builder import Builder, Built, Scoring
+from armopt.search.nodes import NodeBuilder
 from armopt.search.strengths.ladder import SHARE_OF_TRAINING
 from armopt.search.strengths.recipe import Recipe, recipe_of, scheduled
 
