@@ -248,3 +248,11 @@ def test_a_state_from_call_to_call_is_refused_before_anything_is_trained() -> No
     model = keras.Model(inputs, keras.layers.Bidirectional(keras.layers.GRU(2, stateful=True, name="gru"))(inputs))
     with pytest.raises(ModelError, match=r"keeps a state from call to call in forward_gru, backward_gru; make them"):
         as_source(model)
+
+
+def test_outputs_of_a_dictionary_come_in_the_order_of_the_model() -> None:
+    entry = keras.Input((4,))
+    two, three = keras.layers.Dense(2, name="two")(entry), keras.layers.Dense(3, name="three")(entry)
+    model = keras.Model(entry, {"z": two, "a": three})
+    widths = [array.shape[-1] for array in predict(model, (np.zeros((5, 4), np.float32),))]
+    assert widths == [tensor.shape[-1] for tensor in model.outputs] == [3, 2]

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from armopt.compress.backend import keras
+from armopt.compress.backend import keras, tf
 from armopt.compress.bridge import bridge_model
 from armopt.compress.data import Array
 from armopt.compress.flatten import is_graph
@@ -157,14 +157,8 @@ def predict(model: Any, x: tuple[Array, ...], batch_size: int = 256) -> tuple[Ar
         if fixed and rows < batch:
             part = [np.concatenate([array, np.repeat(array[-1:], batch - rows, axis=0)]) for array in part]
         result = model.predict_on_batch(part if len(part) > 1 else part[0])
-        arrays = (
-            list(result.values())
-            if isinstance(result, dict)
-            else result
-            if isinstance(result, (list, tuple))
-            else [result]
-        )
-        outputs.append([np.asarray(array)[:rows] for array in arrays])
+        # Of a dictionary by the order of its keys, which is the order of `model.outputs`.
+        outputs.append([np.asarray(array)[:rows] for array in tf.nest.flatten(result)])
     return tuple(np.concatenate([batch_outputs[i] for batch_outputs in outputs]) for i in range(len(outputs[0])))
 
 
