@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
-from armopt.core.events import Listener, Note, RunFinished, RunStarted, one_at_a_time, silent
+from armopt.core.events import Listener, Note, RunFinished, one_at_a_time, silent
 from armopt.core.profile import Profile
-from armopt.core.records import Node, Result
+from armopt.core.records import Result
 from armopt.core.search_record import Effort
 from armopt.core.target import Target
-from armopt.core.tree import ROOT, Tree, stage_of
+from armopt.core.tree import Tree
 from armopt.core.version import VERSION
-
-if TYPE_CHECKING:
-    from armopt.search.nodes import NodeBuilder
-    from armopt.searching import Searched
 
 
 def deploy(
@@ -93,14 +89,10 @@ def deploy(
     from armopt.delivery import check_writable, deliver
     from armopt.picturing import plot_run
     from armopt.preparing import prepare_run
-    from armopt.search.builder import FULL
     from armopt.search.device_runs import DeviceRuns
-    from armopt.search.drafts import UNSCORED, Drafts
     from armopt.search.nodes import NodeBuilder
-    from armopt.search.outlook import Outlook
     from armopt.search.store import Store
-    from armopt.search.walk import Walk, nothing_known
-    from armopt.searching import search_strengths
+    from armopt.walking import told_nodes, walk_to_leaf
     from armopt.workers.hire import Workforce, hired, named_run
 
     store, workforce = Store.open(), Workforce(workers, worker_threads, cluster)
@@ -118,36 +110,9 @@ def deploy(
     plan = plan.with_settings(strengths)
     builder = NodeBuilder(ready.source, ready.data, ready.task, plan, {}, float_io, store, listener)
     runs = DeviceRuns(kind, ready.data, ready.task, threads, offline, store, listener)
-    drafts = Drafts(lambda settings: builder.apart(UNSCORED, settings), runs.draft, listener)
-    outlook = Outlook(builder, drafts, goal, "width" not in strengths, listener)
-    found: Searched | None = None
-    plans: tuple[Profile, ...] = (plan,)
     with hired(workforce, run, builder, listener) as hands:
-        if search is not None:
-            found = search_strengths(
-                ready, builder, plan, runs, outlook, goal, search, hands, strengths, store, listener
-            )
-            plans = found.plans
-        for plan in plans:  # a search hands on several: what fails on test gives way to the next
-            tree = Tree(plan.tree)
-            listener(RunStarted(tree.paths, tree.leaves, kind.name, "qemu", "modelled", goal.describe()))
-            if found is not None:
-                builder = builder.apart(FULL, profile=plan, listener=listener)
-            why_not = outlook.why_not if found is None else nothing_known
-            walk = Walk(
-                tree, hands.instead(builder), runs.measurement, kind, goal, ready.task.metric, listener, why_not
-            )
-            walked = walk.run(until)
-            if walked.verdict in (None, "met"):
-                break
-
-    nodes = {path: _with_work(node, builder) for path, node in walked.nodes.items()}
-    if walked.chosen is not None:
-        chosen = nodes[walked.chosen]
-        on_device = runs.accuracy(walked.built[walked.chosen], chosen.instructions)
-        nodes[walked.chosen] = chosen.model_copy(
-            update={"accuracy": chosen.accuracy.model_copy(update={"device": on_device})}
-        )
+        found = walk_to_leaf(ready, builder, hands, runs, plan, goal, until, search, strengths)
+    walked = found.walked
     result = Result(
         armopt_version=VERSION,
         device=kind.name,
@@ -162,24 +127,16 @@ def deploy(
         reason=walked.reason,
         chosen=walked.chosen,
         pareto=walked.pareto,
-        nodes=tuple(nodes.values()),
-        search=found.recorded(plan) if found is not None else None,
+        nodes=told_nodes(found, runs),
+        search=found.search,
         notes=ready.notes,
         out=str(folder),
         seconds=round(time.monotonic() - started, 2),
     )
     deliver(result, walked.built[walked.chosen].tflite if walked.chosen else None, folder, preprocess, threads)
-    plot_run(builder, walked.chosen if plots else None, folder, listener)
+    plot_run(found.builder, walked.chosen if plots else None, folder, listener)
     listener(RunFinished(result))
     return result
-
-
-def _with_work(node: Node, builder: NodeBuilder) -> Node:
-    from armopt.compress.stages import STAGES
-
-    if node.path == ROOT:
-        return node
-    return node.model_copy(update={"work": STAGES[stage_of(node.path)].describe(builder.settings(node.path))})
 
 
 def _profile(profile: str | Profile) -> Profile:

@@ -64,8 +64,6 @@ def search_strengths(
     effort: Effort,
     hands: Builder,
     named: dict[str, object],
-    store: Store,
-    listener: Listener,
 ) -> Searched:
     """Find strengths that meet the target, and make as good as can be what it leaves open.
 
@@ -79,10 +77,12 @@ def search_strengths(
         effort: how long.
         hands: build trials: this process, or workers.
         named: settings that the user named.
-        store: remembers trials.
-        listener: told of each.
+
+    Raises:
+        DeviceError: the device failed.
+        UsageError: nothing is left to search.
     """
-    began = time.monotonic()
+    began, store, listener = time.monotonic(), runs.store, runs.listener
     goal = Goal(target, ready.task.metric, builder.source_metric("val"))
     fixed: dict[str, Strength] = {key: float(str(named[key])) for key in _NAMED if key in named}
     if "epochs" in named:
@@ -91,7 +91,7 @@ def search_strengths(
     known = _sensitivities(ready, plan, space, store, builder, listener)
     seed = plan.settings_of("ptq").seed
     subject = key_of("search", REVISION, builder.key("float"), runs.device.model_dump(), runs.threads)
-    name = key_of(target.model_dump(), plan.model_dump(), str(space), seed)
+    name = key_of(target.model_dump(), plan.model_dump(), space.identity, seed)
     memory = Memory(store, subject, name)
     before = memory.known(space)
     evaluate = Evaluator(plan, known, building(hands, builder), runs.draft, fixed)

@@ -50,6 +50,11 @@ class Space:
         """True where the number of channels may change."""
         return self.widest is not None and "channels" in self.stages
 
+    @property
+    def identity(self) -> tuple[float | None, list[str], dict[str, Strength]]:
+        """What tells this space from others, the same in every process: the order of a set is not."""
+        return self.widest, sorted(self.stages), dict(self.named)
+
     def distributions(self) -> dict[str, BaseDistribution]:
         """Optuna's description of the space, by name. 0 means: leave the technique out.
 
