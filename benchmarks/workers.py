@@ -30,7 +30,8 @@ from armopt.search.builder import Built
 from armopt.search.crew.builder import CrewBuilder
 from armopt.search.nodes import NodeBuilder
 from armopt.search.store import Store
-from armopt.workers.hire import Workforce, crew_for, named_run
+from armopt.workers.hire import crew_for, named_run
+from armopt.workers.workforce import Workforce
 
 
 @dataclass(frozen=True)

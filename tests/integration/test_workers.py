@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -26,8 +27,9 @@ from armopt.search.crew.builder import CrewBuilder
 from armopt.search.crew.task import NodeTask
 from armopt.search.nodes import NodeBuilder
 from armopt.search.store import Store
-from armopt.workers.hire import Workforce, crew_for, named_run
+from armopt.workers.hire import crew_for, named_run
 from armopt.workers.perform import perform
+from armopt.workers.workforce import Workforce
 
 pytestmark = pytest.mark.timeout(240)
 
@@ -167,6 +169,35 @@ def test_workers_of_a_dask_cluster_make_the_same_nodes_though_one_is_killed(
         with hired(project, tmp_path / "store", Workforce(cluster=cluster.scheduler_address), listener) as builder:
             assert nodes_of(builder) == alone
     assert listener.killed
+
+
+@pytest.mark.slow
+def test_a_run_that_ends_takes_its_tasks_back_from_the_cluster(project: Path, tmp_path: Path) -> None:
+    distributed = pytest.importorskip("distributed")
+    trains = threading.Event()
+    long = Profile(name="long", tree=TREE, common={"epochs": 10_000})
+    with (
+        distributed.LocalCluster(1, threads_per_worker=1, host="127.0.0.1", local_directory=str(tmp_path)) as cluster,
+        distributed.Client(cluster) as client,
+    ):
+        workforce = Workforce(cluster=cluster.scheduler_address)
+
+        def tell(event: Event) -> None:
+            if isinstance(event, TrainingStep):
+                trains.set()
+
+        with hired(project, tmp_path / "store", workforce, tell, long) as builder:
+            builder.build(ROOT)
+            builder.expect(["prune/ptq"])
+            assert trains.wait(100)
+        deadline = time.monotonic() + 20
+        while (busy := _busy_threads(client)) and time.monotonic() < deadline:
+            time.sleep(0.2)
+        assert busy == 0
+
+
+def _busy_threads(client: Any) -> int:
+    return sum(client.run(lambda dask_worker: len(dask_worker.active_threads)).values())
 
 
 def test_a_cluster_that_is_not_there_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

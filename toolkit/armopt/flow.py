@@ -77,6 +77,7 @@ def deploy(
         ArmoptError: in one line, what is wrong and how to mend it.
     """
     from armopt.catalog.devices import find_device
+    from armopt.workers.workforce import Workforce
 
     started = time.monotonic()
     goal, kind = target or Target(), find_device(device)
@@ -84,6 +85,7 @@ def deploy(
     plan = plan.with_width_step(kind.core.channel_step)
     Tree(plan.tree)  # what is wrong with it is told before TensorFlow is imported
     plan.check_clusters(overrides)
+    workforce = Workforce(workers, worker_threads, cluster)
     listener = one_at_a_time(listener)
 
     from armopt.delivery import check_writable, deliver
@@ -93,9 +95,9 @@ def deploy(
     from armopt.search.nodes import NodeBuilder
     from armopt.search.store import Store
     from armopt.walking import told_nodes, walk_to_leaf
-    from armopt.workers.hire import Workforce, hired, named_run
+    from armopt.workers.hire import hired, named_run
 
-    store, workforce = Store.open(), Workforce(workers, worker_threads, cluster)
+    store = Store.open()
     parts = (model, data, loss, metric, preprocess, custom_objects, trust_model)
     run = None if workforce.is_empty else named_run(*parts, store.root)
     ready = prepare_run(model, data, store.root.parent, loss, metric, preprocess, custom_objects, trust_model, listener)

@@ -7,7 +7,7 @@ import uuid
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
 
-from armopt.core.errors import UsageError, WorkerError
+from armopt.core.errors import WorkerError
 from armopt.core.events import Listener
 from armopt.search.crew.task import NodeTask
 from armopt.workers.cluster_task import perform_there
@@ -29,15 +29,12 @@ class ClusterPool:
         listener: told of what the workers tell, from threads of the pool.
 
     Raises:
-        UsageError: Dask is not installed.
         WorkerError: no scheduler answers there.
     """
 
     def __init__(self, address: str, threads: int, listener: Listener) -> None:
-        try:
-            from distributed import Client
-        except ImportError as error:
-            raise UsageError("--cluster needs Dask, which is not installed", "pip install armopt[cluster]") from error
+        from distributed import Client
+
         try:
             self._client: Client = Client(address, timeout=_CONNECT_S, set_as_default=False)
         except (OSError, ValueError) as error:

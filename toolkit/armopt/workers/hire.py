@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,37 +16,7 @@ from armopt.search.crew.crew import Crew
 from armopt.search.crew.task import Pool, RunSpec
 from armopt.search.nodes import NodeBuilder
 from armopt.workers.local import LocalPool
-
-
-@dataclass(frozen=True)
-class Workforce:
-    """Workers as the user wants them.
-
-    Attributes:
-        count: worker processes on this machine; 0 for none, so that this process does everything itself.
-        threads: of each worker.
-        cluster: address of a Dask scheduler whose workers are used instead.
-    """
-
-    count: int = 0
-    threads: int = 1
-    cluster: str | None = None
-
-    def __post_init__(self) -> None:
-        """Refuse what contradicts itself.
-
-        Raises:
-            UsageError: workers here and on a cluster, or a number below what makes sense.
-        """
-        if self.count and self.cluster:
-            raise UsageError("workers here and a cluster were asked for", "give --workers or --cluster")
-        if self.count < 0 or self.threads < 1:
-            raise UsageError(f"{self.count} workers of {self.threads} threads", "give at least 1 of each")
-
-    @property
-    def is_empty(self) -> bool:
-        """True where this process does everything itself."""
-        return not self.count and not self.cluster
+from armopt.workers.workforce import Workforce
 
 
 def named_run(
@@ -93,7 +62,6 @@ def crew_for(workforce: Workforce, run: RunSpec, listener: Listener) -> Iterator
     """A crew for the run; its workers end with the block, whatever they are at.
 
     Raises:
-        UsageError: a cluster is asked for and Dask is not installed.
         WorkerError: the cluster does not answer.
     """
     crew = Crew(_pool(workforce, listener), run)
