@@ -15,7 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from armopt.catalog.devices import find_device
@@ -82,10 +82,10 @@ class Bench:
 
     def search(self, effort: Effort, listener: Callable[[Event], None] | None = None) -> list[Point]:
         """Finished trials of a search that are fast enough."""
+        runs = replace(self.runs, listener=listener or _told)
         made = search_strengths(
-            self.ready, self.builder, self.plan, self.runs, self.outlook, self.target, effort, self.builder, {},
-            self.store, listener or _told,
-        )  # fmt: skip
+            self.ready, self.builder, self.plan, runs, self.outlook, self.target, effort, self.builder, {}
+        )
         return [
             Point(trial.metric or 0.0, trial.gz_bytes or 0)
             for trial in made.record.trials
