@@ -141,7 +141,8 @@ def test_the_better_half_of_all_that_were_seen_goes_on() -> None:
 
 def test_what_the_target_leaves_open_is_the_objective() -> None:
     def of(**limits: Any) -> list[str]:
-        trial = Trial(number=0, path="ptq", strengths={}, state="finished", metric=1.0, gz_bytes=2, latency_ms=3.0)
+        known = {"metric": 1.0, "gz_bytes": 2, "latency_ms": 3.0, "interval_ms": (2.0, 4.0)}
+        trial = Trial(number=0, path="ptq", strengths={}, state="finished", **known)
         names = {1.0: "accuracy", 2.0: "size", 3.0: "latency"}
         return [names[value] for value, _ in objectives(Goal(Target(**limits), ACCURACY, 0.9), trial)]
 

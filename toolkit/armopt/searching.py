@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -84,22 +85,28 @@ def search_strengths(
     """
     began, store, listener = time.monotonic(), runs.store, runs.listener
     goal = Goal(target, ready.task.metric, builder.source_metric("val"))
+    seed = plan.settings_of("ptq").seed
     fixed: dict[str, Strength] = {key: float(str(named[key])) for key in _NAMED if key in named}
     if "epochs" in named:
         fixed["epochs"] = 1.0  # times the plan's, which they now are
-    space = Space(_widest(outlook, target, plan, listener), _stages(plan), fixed)
+    stages = _stages(plan)
+    widest, hopeless = _widest(outlook, target, stages, listener)
+    if hopeless:
+        listener(Note(f"nothing to search for: {hopeless}"))
+        return _nothing(plan, SearchRecord(seed=seed, source_metric=_finite(goal.source_metric), trials=()))
+    space = Space(widest, stages, fixed)
     known = _sensitivities(ready, plan, space, store, builder, listener)
-    seed = plan.settings_of("ptq").seed
     subject = key_of("search", REVISION, builder.key("float"), runs.device.model_dump(), runs.threads)
     name = key_of(target.model_dump(), plan.model_dump(), space.identity, seed)
     memory = Memory(store, subject, name)
     before = memory.known(space)
-    evaluate = Evaluator(plan, known, building(hands, builder), runs.draft, fixed)
+    evaluate = Evaluator(plan, known, building(hands, builder, listener), runs.draft, fixed)
     study = Study(space, goal, evaluate, seed, before, listener, memory.keep)
     trials = study.run(effort.trials or (None if effort.budget_s else DEFAULT_TRIALS), effort.budget_s)
     best = winners(goal, trials)[:_CANDIDATES]
     record = SearchRecord(
         seed=seed,
+        source_metric=_finite(goal.source_metric),
         trials=tuple(trials),
         pareto=_front(trials, goal),
         sensitivities=known,
@@ -108,28 +115,42 @@ def search_strengths(
     )
     if not best:
         listener(Note("the search found no strengths that it could train to the end"))
-        return Searched(record, (plan.model_copy(update={"tree": ("ptq",), "speed_tree": ()}),), (None,))
+        return _nothing(plan, record)
     plans = (scheduled(recipe_of(trial.strengths, plan, known, fixed), FULL_SHARE) for trial in best)
     return Searched(record, tuple(plans), tuple(trial.number for trial in best))
+
+
+def _nothing(plan: Profile, record: SearchRecord) -> Searched:
+    """Where nothing was found, the model is only quantized, so that its figures say why."""
+    return Searched(record, (plan.model_copy(update={"tree": ("ptq",), "speed_tree": ()}),), (None,))
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
 
 
 def _stages(plan: Profile) -> frozenset[str]:
     return frozenset(stage_of(path) for path in (*plan.tree, *plan.speed_tree)) & {"channels", "prune", "cluster"}
 
 
-def _widest(outlook: Outlook, target: Target, plan: Profile, listener: Listener) -> float | None:
-    """The largest width worth trying; None where channels can't or mustn't be pruned."""
-    if "channels" not in _stages(plan):
-        return None
+def _widest(
+    outlook: Outlook, target: Target, stages: frozenset[str], listener: Listener
+) -> tuple[float | None, str | None]:
+    """The largest width worth trying, None where channels can't or mustn't be pruned; and why none is fast enough."""
     if target.max_latency_ms is None and target.max_instructions is None:
-        return 1.0
-    try:
-        width, words = outlook.widest("channels", "channels/ptq")
-    except (ModelError, ConversionError) as error:
-        listener(Note(f"channels are not pruned: {error}"))
-        return None
-    listener(Note(f"{width:.0%} of the channels may stay: {words}" if width else words))
-    return width
+        return (1.0 if "channels" in stages else None), None
+    if "channels" in stages:
+        try:
+            width, words = outlook.widest("channels", "channels/ptq")
+        except (ModelError, ConversionError) as error:
+            listener(Note(f"channels are not pruned: {error}"))
+        else:
+            if width is None:
+                return None, words
+            listener(Note(f"{width:.0%} of the channels may stay: {words}"))
+            return width, None
+    reason = outlook.why_too_slow("ptq")
+    return None, f"'ptq' {reason}" if reason else None
 
 
 def _sensitivities(
@@ -150,7 +171,7 @@ def _sensitivities(
 def _front(trials: Sequence[Trial], goal: Goal) -> tuple[int, ...]:
     """Numbers of the finished trials that no other beats in metric, size and latency."""
     figures = [
-        Candidate(str(trial.number), trial.metric, trial.gz_bytes, trial.latency_ms)
+        Candidate(str(trial.number), trial.metric, trial.gz_bytes, trial.known_latency_ms)
         for trial in trials
         if trial.state == "finished" and trial.metric is not None and trial.gz_bytes is not None
     ]

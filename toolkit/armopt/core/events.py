@@ -65,13 +65,22 @@ class Doing:
 
 
 @dataclass(frozen=True)
+class SearchProgress:
+    """A search has `done` trials behind it, of `trials`, or of as many as time allows; `best` is told in words."""
+
+    done: int
+    trials: int | None
+    best: str = ""
+
+
+@dataclass(frozen=True)
 class RunFinished:
     """The verdict stands."""
 
     result: Result
 
 
-Event = RunStarted | NodeStarted | TrainingStep | NodeFinished | Note | Doing | RunFinished
+Event = RunStarted | NodeStarted | TrainingStep | NodeFinished | Note | Doing | SearchProgress | RunFinished
 Listener = Callable[[Event], None]
 
 

@@ -44,7 +44,12 @@ class Trial(Record):
     interval_ms: tuple[float, float] | None = None
     instructions: int | None = None
     meets_target: bool = False
-    seconds: float = Field(0.0, description="wall time of all its rungs when they were evaluated")
+    seconds: float = Field(0.0, description="wall time of its leaf at all rungs when it was built")
+
+    @property
+    def known_latency_ms(self) -> float | None:
+        """The latency where its error is known: one of unknown error is never the faster."""
+        return self.latency_ms if self.interval_ms is not None else None
 
 
 class Sensitivity(Record):
@@ -53,13 +58,16 @@ class Sensitivity(Record):
     name: str
     kind: Literal["channels", "prune", "cluster"]
     strength: float | int = Field(description="what was done to it: share of channels kept, sparsity, or clusters")
-    drop: float = Field(description="in the metric's unit; negative where it became better")
+    drop: float | None = Field(
+        description="in the metric's unit; negative where it became better; None where no metric was left"
+    )
 
 
 class SearchRecord(Record):
     """One search: every trial in order, what no other beats, and which strengths were trained in full."""
 
     seed: int
+    source_metric: float | None = Field(None, description="the metric of the model as given, on the val split")
     trials: tuple[Trial, ...]
     pareto: tuple[int, ...] = Field((), description="numbers of the trials, trained to the end, that no other beats")
     winner: int | None = Field(None, description="number of the trial that was trained with the full schedule")

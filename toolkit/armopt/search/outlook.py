@@ -53,10 +53,14 @@ class Outlook:
 
     def _why_draft_fails(self, path: str) -> str | None:
         target = self._target
-        reason = why_too_slow(self._speed(path, {}), target) if _limits_speed(target) else None
+        reason = self.why_too_slow(path)
         if reason is None and target.max_gz_bytes is not None:
             reason = why_too_large(self._drafts.size(path, self._shape(path)).gz_bytes, target)
         return f"'{path}' {reason}" if reason else None
+
+    def why_too_slow(self, path: str) -> str | None:
+        """Why the leaf at `path` misses the limits on speed, whatever is trained; raises as `Drafts.speed` does."""
+        return why_too_slow(self._speed(path, {}), self._target) if _limits_speed(self._target) else None
 
     def widest(self, node: str, leaf: str) -> tuple[float | None, str]:
         """The largest share of the channels with which the leaf below `node` meets the limits on speed, and how.

@@ -9,7 +9,7 @@ from typing import TextIO
 
 from rich.console import Console
 
-from armopt.core.events import Doing, Event, Listener, NodeFinished, NodeStarted, Note, RunStarted
+from armopt.core.events import Doing, Event, Listener, NodeFinished, NodeStarted, Note, RunStarted, SearchProgress
 from armopt.core.records import Node
 from armopt.show import figures
 from armopt.show.text import clean
@@ -34,9 +34,14 @@ class PlainLines:
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
         self._told: set[str] = set()
+        self._searching = False
 
     def __call__(self, event: Event) -> None:
         """Write the event's line, if it has one."""
+        if isinstance(event, (SearchProgress, RunStarted)):
+            self._searching = isinstance(event, SearchProgress)
+        elif self._searching and isinstance(event, NodeStarted):
+            return  # a search has many nodes, and a line for each trial
         line = plain_line(event)
         if isinstance(event, Doing):
             # "40 of 360 samples" is one thing that is being done, however often it counts on.

@@ -1,4 +1,7 @@
-"""The live tree: every node with its status, a spinner and a training bar on each that is being built."""
+"""The live tree: every node with its status, a spinner and a training bar on each that is being built.
+
+Before the tree is known, and while strengths are searched for, a line says what is being done.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,17 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from armopt.core.events import Doing, Event, NodeFinished, NodeStarted, Note, RunFinished, RunStarted, TrainingStep
+from armopt.core.events import (
+    Doing,
+    Event,
+    NodeFinished,
+    NodeStarted,
+    Note,
+    RunFinished,
+    RunStarted,
+    SearchProgress,
+    TrainingStep,
+)
 from armopt.core.records import Node
 from armopt.show import figures
 from armopt.show.console import headline
@@ -33,6 +46,7 @@ class LiveTree:
         # What is done on each node that is being built: one, or as many as there are workers.
         self._active: dict[str, str] = {}
         self._doing = ""
+        self._search: SearchProgress | None = None
         # One spinner for the whole run: a new one for each picture would stand still.
         self._spinner = Spinner("line")
         self._bar = Progress(
@@ -48,7 +62,7 @@ class LiveTree:
         )
 
     def __enter__(self) -> LiveTree:
-        """Nothing is drawn before the tree is known."""
+        """Nothing is drawn before there is something to tell."""
         return self
 
     def __exit__(
@@ -60,12 +74,12 @@ class LiveTree:
     def __call__(self, event: Event) -> None:
         """Take in the event; the next picture shows it."""
         if isinstance(event, RunStarted):
-            self._paths = event.paths
-            self._console.print(Text(clean(headline(event)), "bold"))
-            self._live.start()
+            self._begin(event)
         elif isinstance(event, NodeStarted):
-            self._active[event.path] = event.work
+            if self._search is None:  # a search has many nodes that go by the same path
+                self._active[event.path] = event.work
             self._drop_bar(event.path)
+            self._live.start()
         elif isinstance(event, TrainingStep):
             self._step(event)
         elif isinstance(event, NodeFinished):
@@ -77,8 +91,20 @@ class LiveTree:
             self._console.print(Text(clean(event.text), "dim"))
         elif isinstance(event, Doing):
             self._doing = event.text
+            self._live.start()
+        elif isinstance(event, SearchProgress):
+            self._search, self._active = event, {}
+            self._live.start()
         elif isinstance(event, RunFinished):
             self._live.stop()
+
+    def _begin(self, event: RunStarted) -> None:
+        """Show a tree; after a search another one may follow, of which nothing is known yet."""
+        self._paths, self._nodes, self._active, self._search, self._doing = event.paths, {}, {}, None, ""
+        for path in list(self._tasks):
+            self._drop_bar(path)
+        self._console.print(Text(clean(headline(event)), "bold"))
+        self._live.start()
 
     def _step(self, event: TrainingStep) -> None:
         if event.step == event.steps:  # what follows takes no steps, and workers begin another node
@@ -96,6 +122,27 @@ class LiveTree:
             self._bar.remove_task(self._tasks.pop(path))
 
     def _picture(self) -> RenderableType:
+        parts: list[RenderableType] = [self._tree()] if self._paths else []
+        if self._search is not None:
+            parts.append(Text(_counted(self._search), "bold"))
+        if not self._paths:
+            parts += [self._line(f"{path}: {work}") for path, work in self._active.items()]
+        if self._doing:
+            idle = self._search is not None or not self._active
+            parts.append(self._line(self._doing) if idle else Text(f"  {clean(self._doing)}", "dim"))
+        if self._tasks:
+            parts.append(self._bar)
+        return Group(*parts)
+
+    def _line(self, text: str) -> RenderableType:
+        """What is being done, behind the spinner; on one line, however narrow the terminal."""
+        grid = Table.grid(padding=(0, 1), expand=True)
+        grid.add_column(width=1)
+        grid.add_column(no_wrap=True, overflow="ellipsis", ratio=1)
+        grid.add_row(self._spinner, Text(clean(text)))
+        return grid
+
+    def _tree(self) -> RenderableType:
         grid = Table.grid(padding=(0, 1), expand=True)
         # Fixed widths: only the last column, which says most, gives way on a narrow terminal.
         grid.add_column(width=1)
@@ -111,12 +158,14 @@ class LiveTree:
                 grid.add_row(Text(_MARK.get(node.status, "?"), style), name, _told(node, cached, style))
             else:
                 grid.add_row("", Text(name, "dim"), Text("waiting", "dim"))
-        parts: list[RenderableType] = [grid]
-        if self._tasks:
-            parts.append(self._bar)
-        if self._doing:
-            parts.append(Text(f"  {clean(self._doing)}", "dim"))
-        return Group(*parts)
+        return grid
+
+
+def _counted(search: SearchProgress) -> str:
+    """How far a search is, and the best of it."""
+    of = "" if search.trials is None else f" of {search.trials}"
+    best = f"; best so far: {clean(search.best)}" if search.best else ""
+    return f"search: {search.done}{of} trials done{best}"
 
 
 def _told(node: Node, cached: bool, style: str) -> Text:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from armopt.core.errors import ConversionError, ModelError
+from armopt.core.events import Event, Listener, TrainingStep, silent
 from armopt.core.profile import Profile
 from armopt.core.records import Measurement
 from armopt.core.search_record import Rung, Sensitivity, Strength
@@ -96,6 +97,13 @@ class Evaluator:
         )
 
 
-def building(hands: Builder, builder: NodeBuilder) -> BuildAll:
-    """Builds trials with the run's hands, be they this process or workers."""
-    return lambda jobs: hands.build_each([(builder.apart(ON_VAL, profile=profile), path) for profile, path in jobs])
+def building(hands: Builder, builder: NodeBuilder, listener: Listener = silent) -> BuildAll:
+    """Builds trials with the run's hands, be they this process or workers; `listener` is told of their steps."""
+
+    def steps(event: Event) -> None:
+        if isinstance(event, TrainingStep):
+            listener(event)
+
+    return lambda jobs: hands.build_each(
+        [(builder.apart(ON_VAL, profile=profile, listener=steps), path) for profile, path in jobs]
+    )

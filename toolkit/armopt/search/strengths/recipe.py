@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from glob import escape
 from types import MappingProxyType
 
 from armopt.core.profile import FEWEST_SHARED, Profile
@@ -94,7 +96,9 @@ def _sparsities(strengths: Mapping[str, Strength], known: Sequence[Sensitivity])
     sparsity, tilt = float(strengths["sparsity"]), float(strengths.get("sparsity_tilt", 0.0))
     ranks = _ranks(known, "prune")
     # Towards 1 steps count for what they leave: 90% is as far from 95% as 80% from 90%.
-    by_layer = {name: 1 - (1 - sparsity) ** (1 - _SPARSITY_SPREAD * tilt * rank) for name, rank in ranks.items()}
+    by_layer = {
+        escape(name): 1 - (1 - sparsity) ** (1 - _SPARSITY_SPREAD * tilt * rank) for name, rank in ranks.items()
+    }
     return {"sparsity": sparsity, "layer_sparsity": by_layer if tilt else {}}
 
 
@@ -102,18 +106,23 @@ def _clusters(strengths: Mapping[str, Strength], known: Sequence[Sensitivity]) -
     clusters, tilt = int(strengths["clusters"]), float(strengths.get("clusters_tilt", 0.0))
     ranks = _ranks(known, "cluster")
     by_layer = {
-        name: max(FEWEST_SHARED, min(256, round(clusters * 2 ** (tilt * rank)))) for name, rank in ranks.items()
+        escape(name): max(FEWEST_SHARED, min(256, round(clusters * 2 ** (tilt * rank)))) for name, rank in ranks.items()
     }
     return {"clusters": clusters, "layer_clusters": by_layer if tilt else {}}
 
 
 def _ranks(known: Sequence[Sensitivity], kind: str) -> dict[str, float]:
     """-1 for the least sensitive to 1 for the most, by name; ranks, since single drops are noisy. None of one."""
-    found = sorted((item for item in known if item.kind == kind), key=lambda item: item.drop)
+    found = sorted((item for item in known if item.kind == kind), key=_drop)
     last = len(found) - 1
     return {item.name: 2 * place / last - 1 for place, item in enumerate(found)} if last > 0 else {}
 
 
 def _most_sensitive(known: Sequence[Sensitivity], count: int) -> tuple[str, ...]:
-    found = sorted((item for item in known if item.kind == "prune"), key=lambda item: -item.drop)
-    return tuple(item.name for item in found[:count])
+    found = sorted((item for item in known if item.kind == "prune"), key=lambda item: -_drop(item))
+    return tuple(escape(item.name) for item in found[:count])
+
+
+def _drop(item: Sensitivity) -> float:
+    """What is left without a metric is the most sensitive."""
+    return math.inf if item.drop is None else item.drop

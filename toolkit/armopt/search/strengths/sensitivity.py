@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any, Literal
 
@@ -50,7 +51,8 @@ def sensitivities(
     for kind, name, strength, changed in _changes(model, copy, data, task, settings, with_channels):
         listener(Doing(f"sensitivity of {name} to {kind}"))
         drop = task.metric.drop(whole, score_keras(changed, val, task))
-        found.append(Sensitivity(name=name, kind=kind, strength=strength, drop=round(drop, 6)))
+        known = round(drop, 6) if math.isfinite(drop) else None
+        found.append(Sensitivity(name=name, kind=kind, strength=strength, drop=known))
     return tuple(found)
 
 

@@ -55,6 +55,11 @@ class Space:
         """What tells this space from others, the same in every process: the order of a set is not."""
         return self.widest, sorted(self.stages), dict(self.named)
 
+    @property
+    def narrowest(self) -> float:
+        """The least share of the channels that is tried, where any may go."""
+        return _NARROWEST if self.widest is None else min(_NARROWEST, self.widest)
+
     def distributions(self) -> dict[str, BaseDistribution]:
         """Optuna's description of the space, by name. 0 means: leave the technique out.
 
@@ -65,7 +70,7 @@ class Space:
         found: dict[str, BaseDistribution] = {}
         if self.has_channels:
             assert self.widest is not None
-            found["width"] = FloatDistribution(min(_NARROWEST, self.widest), self.widest)
+            found["width"] = FloatDistribution(self.narrowest, self.widest)
             found["width_tilt"] = FloatDistribution(0.0, 1.0)
         if "prune" in self.stages:
             lowest = LEAST_SPARSITY - _STEP
@@ -90,7 +95,8 @@ class Space:
         }  # fmt: skip
         small = {**plain, "sparsity": 0.5, "clusters": 16}
         widest = self.widest if self.has_channels and self.widest is not None else 1.0
-        guesses = [{**kind, "width": width} for width in (widest, 0.75 * widest) for kind in (plain, small)]
+        widths = (widest, max(0.75 * widest, self.narrowest))
+        guesses = [{**kind, "width": width} for width in widths for kind in (plain, small)]
         names = self.distributions()
         kept = [{name: value for name, value in guess.items() if name in names} for guess in guesses]
         return [guess for index, guess in enumerate(kept) if guess not in kept[:index]]

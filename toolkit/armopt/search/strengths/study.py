@@ -6,11 +6,12 @@ the store remembers, a search that was killed asks the same again, is answered f
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
 
 from armopt.core.errors import UsageError
-from armopt.core.events import Doing, Listener, Note, silent
+from armopt.core.events import Doing, Listener, Note, SearchProgress, silent
 from armopt.core.gate import Judgement, Observed, judge
 from armopt.core.records import Latency, Metric
 from armopt.core.search_record import RUNGS, Rung, Trial
@@ -19,7 +20,7 @@ from armopt.search.strengths.evaluate import Ask, Outcome
 from armopt.search.strengths.known import as_known
 from armopt.search.strengths.ladder import Standing, going_on, next_rung
 from armopt.search.strengths.space import Space
-from armopt.search.strengths.told import Goal, excesses, objectives
+from armopt.search.strengths.told import Goal, excesses, objectives, winners
 
 GENERATION = 4
 _STARTUP = 8
@@ -73,6 +74,8 @@ class Study:
             self._study.enqueue_trial(guess)
         self._seen: dict[Rung, list[Standing]] = {rung: [] for rung in RUNGS}
         self.trials: list[Trial] = []
+        self._ended: list[Trial] = []
+        self._wanted: int | None = None
 
     def run(self, trials: int | None, budget_s: float | None) -> list[Trial]:
         """Try so many strengths, or as many as fit into so many seconds; at least one generation.
@@ -81,6 +84,8 @@ class Study:
             DeviceError: the device failed.
         """
         began = self._clock()
+        self._wanted = trials
+        self._listener(SearchProgress(0, trials))
 
         def in_time() -> bool:
             return budget_s is None or self._clock() - began < budget_s
@@ -105,6 +110,7 @@ class Study:
             if rung != "one-shot" and not in_time():
                 for number in alive:
                     done[number] = done[number].model_copy(update={"reason": _OUT_OF_TIME})
+                    self._end(done[number])
                 break
             alive = self._climb(rung, alive, done)
             rung = next_rung(rung)
@@ -124,7 +130,7 @@ class Study:
             done[ask.number] = trial
             if trial.state == "stopped" and trial.metric is not None and trial.gz_bytes is not None:
                 fresh.append(ask.number)
-                self._seen[rung].append(Standing(ask.number, trial.metric, trial.gz_bytes, trial.latency_ms))
+                self._seen[rung].append(Standing(ask.number, trial.metric, trial.gz_bytes, trial.known_latency_ms))
         if next_rung(rung) is None:
             going: list[int] = []
             for number in fresh:
@@ -134,8 +140,15 @@ class Study:
             for number in set(fresh) - set(going):
                 done[number] = done[number].model_copy(update={"reason": f"others were better, {_WORDS[rung]}"})
         for number in sorted(set(alive) - set(going)):
-            self._listener(Note(trial_line(done[number], self._goal.metric)))
+            self._end(done[number])
         return going
+
+    def _end(self, trial: Trial) -> None:
+        """Tell of a trial on which nothing more is done."""
+        self._ended.append(trial)
+        self._listener(Note(trial_line(trial, self._goal.metric)))
+        best = next((trial_figures(one, self._goal.metric) for one in winners(self._goal, self._ended)), "")
+        self._listener(SearchProgress(len(self._ended), self._wanted, best))
 
     def _tell(self, asked: object, trial: Trial) -> None:
         import optuna
@@ -155,6 +168,9 @@ _WORDS: dict[Rung, str] = {"one-shot": "untrained", "short": "trained briefly", 
 def _with_outcome(trial: Trial, outcome: Outcome, rung: Rung, goal: Goal) -> Trial:
     if outcome.error or outcome.measured is None:
         return trial.model_copy(update={"path": outcome.path, "state": "failed", "reason": outcome.error})
+    if outcome.metric is not None and not math.isfinite(outcome.metric):
+        reason = f"{goal.metric.name} is not a number"
+        return trial.model_copy(update={"path": outcome.path, "state": "failed", "reason": reason})
     measured = outcome.measured
     seen = trial.model_copy(
         update={
@@ -191,6 +207,13 @@ def judged(trial: Trial, goal: Goal, target: Target) -> Judgement:
 
 def trial_line(trial: Trial, metric: Metric) -> str:
     """A trial in one line."""
+    words = f"{trial.state}: {trial.reason}" if trial.reason else trial.state
+    figures = trial_figures(trial, metric)
+    return f"trial {trial.number}, {trial.path or '?'}: {', '.join([figures, words] if figures else [words])}"
+
+
+def trial_figures(trial: Trial, metric: Metric) -> str:
+    """What is known of a trial, in words."""
     figures = []
     if trial.metric is not None:
         figures.append(f"{metric.name} {trial.metric:.4f}")
@@ -198,5 +221,4 @@ def trial_line(trial: Trial, metric: Metric) -> str:
         figures.append(f"{trial.gz_bytes:,} bytes")
     if trial.latency_ms is not None:
         figures.append(f"{trial.latency_ms:.3g} ms")
-    words = f"{trial.state}: {trial.reason}" if trial.reason else trial.state
-    return f"trial {trial.number}, {trial.path or '?'}: {', '.join([*figures, words])}"
+    return ", ".join(figures)

@@ -10,6 +10,9 @@ from armopt.core.search_record import Trial
 from armopt.core.target import Target
 from armopt.search.drafts import SIZE_MARGIN
 
+# Stands for a latency, or for an excess over a limit, that is not known: worse than any that is, and yet a number.
+_UNKNOWN = 1e6
+
 
 @dataclass(frozen=True)
 class Goal:
@@ -54,7 +57,8 @@ def objectives(goal: Goal, trial: Trial | None = None) -> list[tuple[float, Dire
     if target.min_accuracy is None and target.max_drop is None:
         found.append((metric, direction))
     if target.max_latency_ms is None and target.max_instructions is None:
-        found.append(((trial.latency_ms or 0.0) if trial else 0.0, "minimize"))
+        known = trial.known_latency_ms if trial else 0.0
+        found.append((_UNKNOWN if known is None else known, "minimize"))
     if target.max_gz_bytes is None:
         found.append((float(trial.gz_bytes or 0) if trial else 0.0, "minimize"))
     return found or [(metric, direction)]
@@ -65,10 +69,10 @@ def excesses(goal: Goal, trial: Trial) -> dict[str, float]:
     target = goal.target
     found: dict[str, float] = {}
     if target.max_latency_ms is not None:
-        high = trial.interval_ms[1] if trial.interval_ms else float("inf")
-        found["latency"] = high / target.max_latency_ms - 1
-    if target.max_instructions is not None and trial.instructions is not None:
-        found["instructions"] = trial.instructions / target.max_instructions - 1
+        found["latency"] = trial.interval_ms[1] / target.max_latency_ms - 1 if trial.interval_ms else _UNKNOWN
+    if target.max_instructions is not None:
+        counted = trial.instructions
+        found["instructions"] = _UNKNOWN if counted is None else counted / target.max_instructions - 1
     if target.max_gz_bytes is not None and trial.gz_bytes is not None:
         found["size"] = trial.gz_bytes / target.max_gz_bytes - 1
     if trial.metric is not None and target.max_drop is not None:
