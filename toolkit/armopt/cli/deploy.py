@@ -83,8 +83,10 @@ def command(quiet: bool, as_json: bool, **options: Any) -> int:
         print_record(result)
     else:
         from armopt.show.result import result_table, verdict_lines
+        from armopt.show.search import search_lines
 
-        print_rich(*([] if quiet else [result_table(result)]), *verdict_lines(result))
+        shown = [] if quiet else [result_table(result), *search_lines(result)]
+        print_rich(*shown, *verdict_lines(result))
     return EXIT_OF_VERDICT[result.verdict]
 
 
