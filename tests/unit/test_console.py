@@ -3,8 +3,9 @@ from __future__ import annotations
 import io
 
 from rich.console import Console
+from search_results import HOSTILE
 
-from armopt.core.events import Doing, Event, NodeStarted, RunStarted, TrainingStep
+from armopt.core.events import Doing, Event, NodeStarted, Note, RunStarted, SearchProgress, TrainingStep
 from armopt.show.console import PlainLines, plain_line, progress
 from armopt.show.live import LiveTree
 
@@ -113,3 +114,48 @@ def test_the_live_tree_says_what_is_done_for_a_leaf_from_the_store(events: list[
 def test_a_stream_that_is_no_terminal_gets_plain_lines() -> None:
     with progress(io.StringIO()) as listener:
         assert isinstance(listener, PlainLines)
+
+
+def test_what_is_done_is_shown_behind_a_spinner_before_the_tree_is_known() -> None:
+    screen = io.StringIO()
+    with LiveTree(Console(file=screen, force_terminal=True, width=80, height=40)) as live:
+        live(Note("loading TensorFlow"))
+        assert "\x1b[?25l" not in screen.getvalue()
+        live(Doing(f"channels/ptq: drafting it untrained {HOSTILE}"))
+        assert "\x1b[?25l" in screen.getvalue()
+        picture = drawn(live, width=80)
+        assert any(f"{sign} channels/ptq: drafting it untrained" in picture for sign in "-\\|/")
+        assert "owned" not in picture
+        live(NodeStarted("float", "scoring the model as given"))
+        assert "float: scoring the model as given" in drawn(live, width=80)
+
+
+def test_a_search_counts_its_trials_and_then_gives_way_to_the_tree(events: list[Event]) -> None:
+    with LiveTree(Console(file=io.StringIO(), force_terminal=True, width=100, height=40)) as live:
+        live(SearchProgress(0, 24))
+        live(Doing("search: trials 0, 1, 2, 3, untrained"))
+        live(NodeStarted("prune", "a worker's"))
+        live(TrainingStep("prune", 10, 300, 1, 2, 0.5))
+        first = drawn(live)
+        live(SearchProgress(5, 24, f"accuracy 0.9722 {HOSTILE}"))
+        live(SearchProgress(6, None))
+        timed = drawn(live)
+        live(SearchProgress(5, 24, f"accuracy 0.9722 {HOSTILE}"))
+        later = drawn(live)
+        live(events[0])
+        tree = drawn(live)
+    assert "search: 0 of 24 trials done" in first and "trials 0, 1, 2, 3, untrained" in first
+    assert "10/300 steps" in first and "a worker's" not in first
+    assert "search: 6 trials done" in timed
+    assert "search: 5 of 24 trials done; best so far: accuracy 0.9722 red" in later and "owned" not in later
+    assert "search" not in tree and "steps" not in tree and "waiting" in tree
+
+
+def test_a_log_gets_a_line_for_each_trial_and_none_for_its_nodes(events: list[Event]) -> None:
+    log = io.StringIO()
+    listener = PlainLines(log)
+    told = [SearchProgress(0, 2), NodeStarted("prune", "of a trial"), Note("trial 0, prune/ptq: stopped")]
+    for event in (*told, SearchProgress(1, 2), events[0], NodeStarted("prune", "in full")):
+        listener(event)
+    lines = log.getvalue().splitlines()
+    assert lines[0] == "note: trial 0, prune/ptq: stopped" and lines[2] == "prune: in full" and len(lines) == 3

@@ -67,7 +67,8 @@ def deploy(
         search: look, so long, for the strengths that serve the target best; None takes them from the profile.
         out: folder for model.tflite, result.json and run_model.py; default `armopt-out/MODEL-DEVICE`.
         offline: never fetch anything.
-        plots: draw how each kernel's weights are spread, from the float model to the chosen .tflite, into `out/plots`.
+        plots: draw into `out/plots` how each kernel's weights are spread, from the float model to the chosen .tflite,
+            and a search's trials.
         listener: told of every step.
 
     Returns:
@@ -89,7 +90,7 @@ def deploy(
     listener = one_at_a_time(listener)
 
     from armopt.delivery import check_writable, deliver
-    from armopt.picturing import plot_run
+    from armopt.picturing import plot_run, plot_search
     from armopt.preparing import prepare_run
     from armopt.search.device_runs import DeviceRuns
     from armopt.search.nodes import NodeBuilder
@@ -137,6 +138,8 @@ def deploy(
     )
     deliver(result, walked.built[walked.chosen].tflite if walked.chosen else None, folder, preprocess, threads)
     plot_run(found.builder, walked.chosen if plots else None, folder, listener)
+    if plots and result.search is not None:
+        plot_search(result, folder, listener)
     listener(RunFinished(result))
     return result
 

@@ -1,4 +1,4 @@
-"""Density plots of models and runs: takes weights from `compress` and `search`, has them drawn by `show`."""
+"""Pictures of models and runs: takes weights from `compress` and `search`, has them drawn by `show`."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from armopt.compress.models import as_source
 from armopt.compress.projection import constraints_of
 from armopt.core.errors import UsageError
 from armopt.core.events import Doing, Listener, Note
+from armopt.core.records import Result
 from armopt.core.tree import ROOT, ancestors_of, stage_of
 from armopt.search.nodes import NodeBuilder
 
@@ -84,6 +85,27 @@ def plot_run(builder: NodeBuilder, path: str | None, out: Path, listener: Listen
         return
     lacking = f"; not to be found in the file: {', '.join(absent)}" if absent else ""
     listener(Note(f"density plots of {count:,} kernels, float to '{path}', as PNG and SVG in {folder}{lacking}"))
+
+
+def plot_search(result: Result, out: Path, listener: Listener) -> None:
+    """Draw the trials of a run's search into `out/plots`, PNG and SVG; nothing where there was none.
+
+    A full or read-only disk is told as a note, as `plot_run` does.
+    """
+    from armopt.show.plot_files import file_stem, save_picture
+    from armopt.show.search_plot import search_picture
+
+    picture = search_picture(result)
+    if picture is None:
+        return
+    folder = out / FOLDER
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        save_picture(picture, folder, file_stem(0, "search"))
+    except OSError as error:
+        listener(Note(f"no picture of the search: '{folder}' can't be written: {error.strerror or error}"))
+        return
+    listener(Note(f"the search's trials, as PNG and SVG in {folder}"))
 
 
 def clear_plots(out: Path) -> None:
