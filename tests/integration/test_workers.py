@@ -33,8 +33,8 @@ from armopt.workers.workforce import Workforce
 
 pytestmark = pytest.mark.timeout(240)
 
-TREE = ("ptq", "prune", "prune/ptq", "prune/pqat", "cluster", "cluster/ptq")
-LEAVES = ("ptq", "cluster/ptq", "prune/ptq", "prune/pqat")
+TREE = ("ptq", "prune", "prune/ptq", "cluster", "cluster/ptq")
+LEAVES = ("ptq", "prune/ptq", "cluster/ptq")
 PROFILE = Profile(name="small", tree=TREE, common={"epochs": 1, "min_steps": 60, "batch_size": 16})
 # What a node is: its key, its figures, and the SHA-256 of each of its files.
 Nodes = dict[str, tuple[str, dict[str, float], dict[str, str]]]
