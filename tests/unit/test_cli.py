@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from search_results import many
 
 from armopt import __version__
 from armopt.cli.main import COMMANDS, run
 from armopt.core import errors
 from armopt.core.records import Result
+from armopt.core.search_record import Effort
 
 DIGITS = ["deploy", "--data", "digits", "--device", "pi4"]
 Deploy = Callable[..., Result]
@@ -111,6 +113,34 @@ def test_options_reach_the_flow(deployed: dict[str, Any]) -> None:
     assert (arguments["until"], arguments["emulate"], arguments["model"]) == ("best", True, None)
 
 
+def test_a_search_reaches_the_flow_with_its_bounds(deployed: dict[str, Any]) -> None:
+    cases = {
+        "": None,
+        "--search": Effort(),
+        "--search --trials 8": Effort(trials=8),
+        "--search --budget 1.5h": Effort(budget_s=5400.0),
+        "--search --trials 8 --budget 90s": Effort(trials=8, budget_s=90.0),
+    }
+    for options, effort in cases.items():
+        assert run([*DIGITS, *options.split()]) == 0
+        assert deployed["arguments"]["search"] == effort
+        assert {"trials", "budget"}.isdisjoint(deployed["arguments"])
+
+
+def test_what_a_search_found_is_shown_between_the_table_and_the_verdict(
+    deployed: dict[str, Any], capsys: pytest.CaptureFixture[str], result: Result
+) -> None:
+    deployed["result"] = result.model_copy(update={"search": many().search})
+    assert run(DIGITS) == 0
+    said = capsys.readouterr().out
+    assert said.index("latency p50") < said.index("search: 24 trials") < said.index("TARGET MET")
+    assert run([*DIGITS, "--quiet"]) == 0
+    assert "search:" not in capsys.readouterr().out
+    assert run([*DIGITS, "--json"]) == 0
+    document = json.loads(capsys.readouterr().out, parse_constant=pytest.fail)
+    assert len(document["search"]["trials"]) == 24
+
+
 def test_a_project_file_gives_what_the_command_line_leaves_out(
     deployed: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -148,6 +178,12 @@ def test_the_built_in_demonstration_ignores_a_project_file(
         ("deploy --data digits --device pi4 --max-latency 20", "--max-latency: '20' is not a latency"),
         ("deploy --data digits --device pi4 --max-drop -1", "--max-drop: input should be greater than or equal to 0"),
         ("deploy --data digits --device pi4 --max-size big", "--max-size: 'big' is not a size"),
+        ("deploy --data digits --device pi4 --trials 4", "--trials bounds a search; add --search"),
+        ("deploy --data digits --device pi4 --budget 30m", "--budget bounds a search; add --search"),
+        ("deploy --data digits --device pi4 --search --budget 0m", "--budget: '0m' is not a duration"),
+        ("deploy --data digits --device pi4 --search --budget 30", "--budget: '30' is not a duration"),
+        ("deploy --data digits --device pi4 --search --budget soon", "--budget: 'soon' is not a duration"),
+        ("deploy --data digits --device pi4 --search --trials 0", "Invalid value for '--trials'"),
         ("deploy --until never", "'never' is not one of 'first', 'best'"),
         ("deploy --nonsense", "No such option"),
         ("tree --device nothing", "unknown device 'nothing'"),

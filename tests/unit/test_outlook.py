@@ -190,9 +190,8 @@ def test_drafts_train_nothing_score_nothing_and_have_the_width_that_was_asked_fo
     assert not any(isinstance(event, TrainingStep) for event in told)
     entries = Store(tmp_path).entries()
     assert all(not entry.record["metrics"] for entry in entries)
-    [shaped] = {
-        entry.key for entry in entries if entry.node == "channels" and "8 -> 4 in each" in str(entry.record["notes"])
-    }
+    told_of = {entry.key: str(entry.record["notes"]) for entry in entries if entry.node == "channels"}
+    [shaped] = [key for key, notes in told_of.items() if "8 -> 4 in each" in notes]
     assert builder.apart(UNSCORED, {**UNTRAINED, "width": 0.5}).key("channels") == shaped
 
 

@@ -1,6 +1,12 @@
 from __future__ import annotations
 
+import json
+import math
+import os
+import subprocess
+import sys
 from collections.abc import Sequence
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +16,9 @@ from hypothesis import strategies as st
 
 from armopt.catalog.profiles import find_profile
 from armopt.core.errors import UsageError
+from armopt.core.events import Event, Note, SearchProgress
 from armopt.core.records import Latency, Measurement, Metric
-from armopt.core.search_record import Sensitivity, Trial
+from armopt.core.search_record import SearchRecord, Sensitivity, Trial
 from armopt.core.target import Target
 from armopt.core.tree import Tree
 from armopt.search.store import Store
@@ -20,7 +27,7 @@ from armopt.search.strengths.known import Memory
 from armopt.search.strengths.ladder import Standing, going_on, next_rung, ranked
 from armopt.search.strengths.recipe import recipe_of, scheduled
 from armopt.search.strengths.space import Space
-from armopt.search.strengths.study import GENERATION, Study
+from armopt.search.strengths.study import GENERATION, Study, trial_figures, trial_line
 from armopt.search.strengths.told import Goal, excesses, objectives, winners
 
 ACCURACY = Metric(name="accuracy")
@@ -251,3 +258,78 @@ def test_a_search_with_nothing_to_turn_is_refused() -> None:
 class _Nothing(Space):
     def distributions(self) -> dict[str, Any]:
         return {}
+
+
+@given(st.floats(1 / 64, 1.0), st.sets(st.sampled_from(["channels", "prune", "cluster"])))
+def test_the_first_guesses_lie_in_the_space_however_narrow_it_is(widest: float, stages: set[str]) -> None:
+    space = Space(widest, frozenset(stages))
+    assert space.first_guesses() and all(space.holds(guess) for guess in space.first_guesses())
+
+
+def test_a_search_is_known_again_by_another_process() -> None:
+    program = (
+        "from armopt.search.strengths.space import Space; from armopt.search.store import key_of; "
+        "print(key_of(Space(0.7, named={'clusters': 8.0, 'epochs': 1.0}).identity))"
+    )
+    keys = {
+        subprocess.run(
+            [sys.executable, "-c", program], env={**os.environ, "PYTHONHASHSEED": seed}, capture_output=True, check=True
+        ).stdout
+        for seed in ("1", "2", "3")
+    }
+    assert len(keys) == 1
+
+
+def test_an_unknown_latency_is_never_the_better_and_all_that_is_told_is_a_number() -> None:
+    common: dict[str, Any] = {"path": "ptq", "strengths": {}, "state": "finished", "metric": 0.9, "gz_bytes": 9}
+    known = Trial(number=0, latency_ms=500.0, interval_ms=(1.0, 999.0), **common)
+    unknown = [Trial(number=1, latency_ms=0.1, **common), Trial(number=2, **common)]
+    goal = Goal(Target(), ACCURACY, 0.9)
+    assert winners(goal, [*unknown, known])[0] == known
+    bound = Goal(Target(max_latency_ms=1.0, max_instructions=5), ACCURACY, 0.9)
+    for trial in (known, *unknown):
+        assert all(math.isfinite(value) for value, _ in objectives(goal, trial))
+        assert all(math.isfinite(value) for value in excesses(bound, trial).values())
+    assert excesses(bound, unknown[0])["latency"] > excesses(bound, known)["latency"]
+
+
+@pytest.mark.parametrize("metric", [float("nan"), float("inf")])
+def test_a_metric_that_is_no_number_fails_its_trial_and_reaches_no_json(metric: float) -> None:
+    def diverged(asks: Sequence[Ask]) -> list[Outcome]:
+        return [Outcome("ptq", metric if ask.number % 2 else 0.9, 100, measured(1.0)) for ask in asks]
+
+    trials = Study(Space(None), Goal(Target(), ACCURACY, 0.9), diverged, 1).run(8, None)
+    lost = [trial for trial in trials if trial.number % 2]
+    assert {(trial.state, trial.reason) for trial in lost} == {("failed", "accuracy is not a number")}
+    record = SearchRecord(seed=1, trials=tuple(trials)).model_dump()
+    assert SearchRecord.model_validate_json(json.dumps(record, allow_nan=False)).trials == tuple(trials)
+
+
+def test_a_layer_without_which_no_metric_is_left_is_the_most_sensitive() -> None:
+    lost = Sensitivity(name="lost[1]*", kind="prune", strength=0.8, drop=None)
+    made = recipe_of({**FULL, "sparsity_tilt": 1.0, "spared": 1}, PLAN, [*KNOWN, lost]).profile
+    pruned = made.settings_of("channels/prune")
+    [spared] = pruned.spare
+    assert fnmatch("lost[1]*", spared) and not fnmatch("lost1x", spared)  # a name, though it looks like a pattern
+    assert min(pruned.layer_sparsity.values()) == pruned.layer_sparsity[spared]
+
+
+def test_progress_counts_every_trial_and_names_the_best_that_was_finished() -> None:
+    told: list[Event] = []
+    goal = Goal(Target(max_latency_ms=3.0), ACCURACY, 0.95)
+    study, _ = a_study(goal, listener=told.append)
+    trials = study.run(8, None)
+    counted = [event for event in told if isinstance(event, SearchProgress)]
+    assert [event.done for event in counted] == list(range(9))
+    assert counted[-1].best == trial_figures(winners(goal, trials)[0], ACCURACY)
+    lines = [event.text for event in told if isinstance(event, Note)]
+    assert sorted(lines) == sorted(trial_line(trial, ACCURACY) for trial in trials)
+
+
+def test_trials_that_time_cut_short_are_told_of_too() -> None:
+    told: list[Event] = []
+    seconds = iter(range(0, 10_000, 60))
+    study, _ = a_study(Goal(Target(), ACCURACY, 0.95), clock=lambda: float(next(seconds)), listener=told.append)
+    trials = study.run(None, 100.0)
+    assert sum(isinstance(event, Note) for event in told) == len(trials)
+    assert any(trial.reason == "the budget was used up" for trial in trials)

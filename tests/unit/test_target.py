@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from armopt.core.errors import UsageError
-from armopt.core.target import Target, parse_bytes, parse_count, parse_fraction, parse_latency
+from armopt.core.target import Target, parse_bytes, parse_count, parse_duration, parse_fraction, parse_latency
 
-PARSERS = [parse_latency, parse_bytes, parse_count, parse_fraction]
+PARSERS = [parse_latency, parse_bytes, parse_count, parse_fraction, parse_duration]
 
 
 @pytest.mark.parametrize(
@@ -44,6 +44,17 @@ def test_a_size_that_is_none_is_refused(text: str) -> None:
 @pytest.mark.parametrize(("text", "expected"), [("12.5M", 12_500_000), ("2G", 2 * 10**9), ("16300000", 16_300_000)])
 def test_a_count_takes_k_m_and_g(text: str, expected: int) -> None:
     assert parse_count(text) == expected
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("30m", 1800), ("90s", 90), ("1.5h", 5400), (" 2 m ", 120)])
+def test_a_duration_is_read_with_its_unit(text: str, seconds: float) -> None:
+    assert parse_duration(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["30", "0m", "-1m", "1e400h", "m", "", "10 minutes", "5d"])
+def test_a_duration_without_a_unit_or_sense_is_refused(text: str) -> None:
+    with pytest.raises(UsageError, match="is not a duration; write it like"):
+        parse_duration(text)
 
 
 @given(st.integers(1, 10**12))
