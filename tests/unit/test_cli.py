@@ -218,12 +218,16 @@ def test_devices_and_tree_print_json(capsys: pytest.CaptureFixture[str]) -> None
     assert "pi4" in [kind["name"] for kind in json.loads(capsys.readouterr().out)]
     assert run(["tree", "--json"]) == 0
     nodes = {node["path"]: node for node in json.loads(capsys.readouterr().out)["nodes"]}
-    assert (len(nodes), nodes["prune"]["helps"]) == (11, ["size"])
+    joining = {path for path, node in nodes.items() if node["under_speed_limit"]}
+    assert (len(nodes) - len(joining), nodes["prune"]["helps"]) == (11, ["size"])
+    assert {path.split("/")[0] for path in joining} == {"channels"} and "latency" in nodes["channels"]["helps"]
 
 
 def test_the_tree_says_what_a_technique_cannot_do(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["tree"]) == 0
-    assert "zeros do not speed up dense INT8 kernels" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "zeros do not speed up dense INT8 kernels" in shown
+    assert "channels/ptq *" in shown and "* joins where the target limits speed" in shown
 
 
 def outside(*arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:

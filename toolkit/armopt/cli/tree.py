@@ -72,12 +72,13 @@ def _of_profile(profile_name: str, device_name: str) -> tuple[dict[str, Any], Sh
         {
             "path": path,
             "parent": parent_of(path),
+            "under_speed_limit": path in profile.joining,
             "settings": profile.settings_of(path).model_dump(mode="json"),
             "preserves": list(preserved_at(path)),
             "helps": sorted(helps(place, stage_of(path))),
             "reason": why_not(place, stage_of(path)),
         }
-        for path in profile.tree
+        for path in (*profile.tree, *profile.joining)
     ]
     document = {"profile": profile.name, "device": device_name, "root": ROOT, "nodes": nodes}
     return document, tree_of_profile(profile, device_name, nodes)

@@ -102,6 +102,11 @@ class Profile(Record):
     nodes: dict[str, dict[str, object]] = Field(default_factory=dict)
     export: ExportSettings = ExportSettings()
 
+    @property
+    def joining(self) -> tuple[str, ...]:
+        """Nodes that stand in the tree only under a limit on latency or instructions."""
+        return tuple(path for path in self.speed_tree if path not in self.tree)
+
     def with_leaves(self, leaves: tuple[str, ...]) -> Profile:
         """The profile with further leaves (`16x8`, `dynamic`, `float16`, `sparse`) beside each `ptq` of its tree.
 

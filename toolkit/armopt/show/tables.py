@@ -16,6 +16,8 @@ def plain_table(*, title: str | None = None, gap: int = 3) -> Table:
         title=title,
         title_justify="left",
         title_style="bold",
+        caption_justify="left",
+        caption_style="dim",
         header_style="bold",
         pad_edge=False,
         padding=(0, gap // 2, 0, (gap - 1) // 2),

@@ -14,7 +14,7 @@ from armopt.core.tree import ROOT, parent_of, stage_of
 from armopt.show.figures import STYLE_OF_STATUS
 from armopt.show.tables import plain_table
 from armopt.show.text import clean
-from armopt.show.tree_nodes import ShownNode, ShownTree, in_family_order, strength
+from armopt.show.tree_nodes import JOINS, ShownNode, ShownTree, in_family_order, strength
 
 
 def tree_table(profile: Profile, device: str, nodes: Sequence[Mapping[str, Any]]) -> Table:
@@ -31,9 +31,12 @@ def tree_table(profile: Profile, device: str, nodes: Sequence[Mapping[str, Any]]
     table.add_column(f"on {clean(device)} it can help")
     table.add_row("float", "the model as given", "")
     helps = {str(node["path"]): ", ".join(node["helps"]) for node in nodes}
-    for path in in_family_order(profile.tree):
+    for path in in_family_order((*profile.tree, *profile.joining)):
         indent = "  " * (path.count("/") + 1)
-        table.add_row(indent + clean(path), strength(stage_of(path), profile.settings_of(path)), helps[path] or "-")
+        name = f"{indent}{clean(path)}{' *' if path in profile.joining else ''}"
+        table.add_row(name, strength(stage_of(path), profile.settings_of(path)), helps[path] or "-")
+    if profile.joining:
+        table.caption = f"* {JOINS} (latency or instructions), which says how many channels stay"
     return table
 
 

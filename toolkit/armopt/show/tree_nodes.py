@@ -19,6 +19,10 @@ _CALIBRATED = ("int8", "16x8")
 _HELD_BY = {"shared": "codes", "tensor": "values", "channel": "values a channel"}
 
 
+# Of the nodes of a profile's speed_tree.
+JOINS = "joins where the target limits speed"
+
+
 @dataclass(frozen=True)
 class ShownNode:
     """One node, in words that are safe to show.
@@ -30,7 +34,7 @@ class ShownNode:
         status: of a run; empty for a profile alone.
         chosen: True for the node that the run delivered.
         facts: figures, each a few words.
-        reason: why it has its status, or what its stage can't help.
+        reason: why it has its status, or when it joins the tree.
     """
 
     path: str
@@ -66,10 +70,12 @@ def tree_of_profile(profile: Profile, device: str, told: Sequence[Mapping[str, A
     """
     helps = {str(node["path"]): ", ".join(node["helps"]) for node in told}
     nodes = [ShownNode(ROOT, "the model as given", ())]
-    for path in in_family_order(profile.tree):
+    for path in in_family_order((*profile.tree, *profile.joining)):
         helped = f"can help {helps[path]} on {clean(device)}" if helps.get(path) else ""
         facts = (helped or f"by itself adds nothing to INT8 on {clean(device)}",)
-        nodes.append(ShownNode(path, strength(stage_of(path), profile.settings_of(path)), edge_of(path), facts=facts))
+        joins = JOINS if path in profile.joining and parent_of(path) == ROOT else ""
+        work = strength(stage_of(path), profile.settings_of(path))
+        nodes.append(ShownNode(path, work, edge_of(path), facts=facts, reason=joins))
     title = f"{profile.name}: {profile.title}" if profile.title else profile.name
     return ShownTree(clean(title), tuple(nodes))
 
@@ -100,6 +106,8 @@ def strength(stage: str, settings: StageSettings) -> str:
     if stage in FACTS and not FACTS[stage].trains:
         return "calibration" if FACTS[stage].numbers in _CALIBRATED else "no calibration"
     parts = []
+    if stage == "channels":
+        parts.append(f"{settings.width:.0%} of the channels")
     if stage == "prune":
         parts.append(f"{settings.sparsity:.0%} zeros")
     if stage == "cluster":
