@@ -184,6 +184,7 @@ def test_the_built_in_demonstration_ignores_a_project_file(
         ("deploy --data digits --device pi4 --search --budget 30", "--budget: '30' is not a duration"),
         ("deploy --data digits --device pi4 --search --budget soon", "--budget: 'soon' is not a duration"),
         ("deploy --data digits --device pi4 --search --trials 0", "Invalid value for '--trials'"),
+        ("deploy --data digits --device pi4 --quiet --search --leaves 16x8", "a search tries INT8 leaves only"),
         ("deploy --until never", "'never' is not one of 'first', 'best'"),
         ("deploy --nonsense", "No such option"),
         ("tree --device nothing", "unknown device 'nothing'"),

@@ -18,6 +18,7 @@ from armopt.core.version import VERSION as __version__
 _PUBLIC = {
     "deploy": "armopt.flow",
     "Target": "armopt.core.target",
+    "Effort": "armopt.core.search_record",
     "Result": "armopt.core.records",
     "prune": "armopt.compress.notebook",
     "cluster": "armopt.compress.notebook",
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from armopt.compress.notebook import quantize as quantize
     from armopt.compress.projection import ConstraintsCallback as ConstraintsCallback
     from armopt.core.records import Result as Result
+    from armopt.core.search_record import Effort as Effort
     from armopt.core.target import Target as Target
     from armopt.flow import deploy as deploy
     from armopt.measuring import measure as measure

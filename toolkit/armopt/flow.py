@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 from typing import Any, Literal
 
+from armopt.core.errors import UsageError
 from armopt.core.events import Listener, Note, RunFinished, one_at_a_time, silent
 from armopt.core.profile import Profile
 from armopt.core.records import Result
@@ -81,6 +82,8 @@ def deploy(
     from armopt.workers.workforce import Workforce
 
     started = time.monotonic()
+    if search is not None and leaves:
+        raise UsageError("a search tries INT8 leaves only", "leave out --leaves, or --search")
     goal, kind = target or Target(), find_device(device)
     plan = _profile(profile).with_leaves(leaves).under(goal, "width" in (overrides or {}))
     plan = plan.with_width_step(kind.core.channel_step)
