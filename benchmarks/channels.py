@@ -97,7 +97,7 @@ def rows_of(subject: Subject, options: argparse.Namespace) -> list[Row]:
     """The lines of a model's table."""
     chosen = options.importance or str(find_profile("default").settings_of("channels").importance)
     first = subject.widths[0]
-    rows = [Row("PTQ", "ptq"), Row("control: all channels, same tuning", "channels/ptq", 1.0, chosen)]
+    rows = [Row("PTQ", "ptq"), Row("control: all channels, same tuning", "channels/ptq")]
     rows += [Row(words, "channels/ptq", width, chosen) for words, width in subject.widths]
     rows.append(Row(f"{first[0]}, chosen at random", "channels/ptq", first[1], "random"))
     if options.chain:
