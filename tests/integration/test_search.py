@@ -106,13 +106,21 @@ def limit(deploy: Deploy) -> Target:
 
 
 def told(record: SearchRecord | None) -> dict[str, Any]:
-    """What a search found, without what depends on the machine's speed."""
+    """What a search found, without the machine's speed."""
     assert record is not None
     document = record.model_dump()
     del document["seconds"]
     for trial in document["trials"]:
         del trial["seconds"]
     return document
+
+
+def check_alike(found: dict[str, Any], other: dict[str, Any]) -> None:
+    """The same, with instructions that were counted twice: they repeat to a few dozen, latencies accordingly."""
+    for trial, twin in zip(found["trials"], other["trials"], strict=True):
+        for figure in ("instructions", "latency_ms", "interval_ms"):
+            assert trial.pop(figure) == pytest.approx(twin.pop(figure), rel=1e-2)
+    assert found == other
 
 
 @pytest.fixture(scope="module")
@@ -221,7 +229,7 @@ def test_a_search_that_was_killed_twice_ends_with_the_trials_of_one_that_was_not
         process.send_signal(signal.SIGKILL)
         process.communicate(timeout=30)
         assert process.returncode == -signal.SIGKILL
-    assert finished(begun(project, tmp_path / "killed", limit)) == whole
+    check_alike(finished(begun(project, tmp_path / "killed", limit)), whole)
 
 
 @pytest.mark.slow
@@ -231,4 +239,4 @@ def test_two_workers_find_what_one_finds(project: Path, limit: Target, tmp_path:
     for count in ("1", "2"):
         cache_beside(tmp_path / count)
         found.append(finished(begun(project, tmp_path / count, limit, "--workers", count)))
-    assert found[0] == found[1]
+    check_alike(*found)

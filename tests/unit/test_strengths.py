@@ -266,6 +266,11 @@ def test_the_first_guesses_lie_in_the_space_however_narrow_it_is(widest: float, 
     assert space.first_guesses() and all(space.holds(guess) for guess in space.first_guesses())
 
 
+def test_one_layer_at_least_is_not_spared() -> None:
+    most = {layers: Space(1.0, layers=layers).distributions().get("spared") for layers in (1, 2, 9)}
+    assert most[1] is None and getattr(most[2], "high", None) == 1 and getattr(most[9], "high", None) == 3
+
+
 def test_a_search_is_known_again_by_another_process() -> None:
     program = (
         "from armopt.search.strengths.space import Space; from armopt.search.store import key_of; "

@@ -94,8 +94,9 @@ def search_strengths(
     if hopeless:
         listener(Note(f"nothing to search for: {hopeless}"))
         return _nothing(plan, SearchRecord(seed=seed, source_metric=_finite(goal.source_metric), trials=()))
-    space = Space(widest, stages, fixed)
-    known = _sensitivities(ready, plan, space, store, builder, listener)
+    has_channels = widest is not None and "channels" in stages
+    known = _sensitivities(ready, plan, has_channels, store, builder, listener)
+    space = Space(widest, stages, fixed, len({one.name for one in known if one.kind == "prune"}))
     subject = key_of("search", REVISION, builder.key("float"), runs.device.model_dump(), runs.threads)
     name = key_of(target.model_dump(), plan.model_dump(), space.identity, seed)
     memory = Memory(store, subject, name)
@@ -154,15 +155,15 @@ def _widest(
 
 
 def _sensitivities(
-    ready: Ready, plan: Profile, space: Space, store: Store, builder: NodeBuilder, listener: Listener
+    ready: Ready, plan: Profile, has_channels: bool, store: Store, builder: NodeBuilder, listener: Listener
 ) -> tuple[Sensitivity, ...]:
     """Measured once for a model, its data and the layers that may be touched."""
     settings = plan.settings_of("channels")
-    key = key_of("sensitivity", REVISION, builder.key("float"), settings.model_dump(), space.has_channels)
+    key = key_of("sensitivity", REVISION, builder.key("float"), settings.model_dump(), has_channels)
     entry = store.get(key)
     if entry is None:
         listener(Note("measuring how sensitive each layer is, once"))
-        found = sensitivities(ready.source.model, ready.data, ready.task, settings, space.has_channels, listener)
+        found = sensitivities(ready.source.model, ready.data, ready.task, settings, has_channels, listener)
         record = {"kind": "sensitivity", "node": "", "model": ready.source.name, "seconds": 0.0}
         entry = store.put(key, lambda folder: {**record, "found": [one.model_dump() for one in found]})
     return tuple(Sensitivity.model_validate(one) for one in entry.record["found"])

@@ -39,11 +39,13 @@ class Space:
         widest: largest share of its channels that the model may keep on this device; None: channels are not pruned.
         stages: which of `channels`, `prune` and `cluster` may stand on a path.
         named: strengths that the user named: they hold for all trials and are not searched.
+        layers: how many could be pruned or clustered; one at least is not spared.
     """
 
     widest: float | None
     stages: frozenset[str] = frozenset({"channels", "prune", "cluster"})
     named: Mapping[str, Strength] = field(default_factory=dict)
+    layers: int = MOST_SPARED + 1
 
     @property
     def has_channels(self) -> bool:
@@ -51,9 +53,9 @@ class Space:
         return self.widest is not None and "channels" in self.stages
 
     @property
-    def identity(self) -> tuple[float | None, list[str], dict[str, Strength]]:
+    def identity(self) -> tuple[float | None, list[str], dict[str, Strength], int]:
         """What tells this space from others, the same in every process: the order of a set is not."""
-        return self.widest, sorted(self.stages), dict(self.named)
+        return self.widest, sorted(self.stages), dict(self.named), self.layers
 
     @property
     def narrowest(self) -> float:
@@ -79,8 +81,8 @@ class Space:
         if "cluster" in self.stages:
             found["clusters"] = CategoricalDistribution(CLUSTERS)
             found["clusters_tilt"] = FloatDistribution(0.0, 1.0)
-        if {"prune", "cluster"} & self.stages:
-            found["spared"] = IntDistribution(0, MOST_SPARED)
+        if {"prune", "cluster"} & self.stages and self.layers > 1:
+            found["spared"] = IntDistribution(0, min(MOST_SPARED, self.layers - 1))
         found["qat"] = CategoricalDistribution((True, False))
         found["epochs"] = CategoricalDistribution(EPOCHS)
         found["distill"] = CategoricalDistribution((0.0, 0.5))
