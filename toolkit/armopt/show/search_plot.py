@@ -165,7 +165,7 @@ def _draw_winner(axes: Axes, record: SearchRecord, shown: Sequence[Trial], acros
     axes.annotate(
         ", ".join(told),
         (x, winner.metric),
-        xytext=(-9 if right else 9, 9),
+        xytext=(-9 if right else 9, -14 if metric.higher_is_better else 8),  # on the side where no front lies
         textcoords="offset points",
         ha="right" if right else "left",
         fontsize=8,
