@@ -130,6 +130,8 @@ def searched(deploy: Deploy, limit: Target) -> tuple[Result, list[Event]]:
     return deploy(limit, events.append, search=Effort(trials=4)), events
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_a_search_under_a_latency_limit_ends_met_by_what_it_found(
     searched: tuple[Result, list[Event]], limit: Target, project: Path
 ) -> None:
@@ -151,16 +153,16 @@ def test_a_search_under_a_latency_limit_ends_met_by_what_it_found(
     assert Result.model_validate(document) == result
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_the_same_search_again_is_answered_from_the_store(
     searched: tuple[Result, list[Event]], deploy: Deploy, limit: Target
 ) -> None:
     events: list[Event] = []
-    began = time.monotonic()
     again = deploy(limit, events.append, search=Effort(trials=4), plots=False)
     assert told(again.search) == told(searched[0].search)
     assert not any(isinstance(event, TrainingStep) for event in events)
     assert not any(isinstance(event, NodeStarted) for event in events)
-    assert time.monotonic() - began < 60
 
 
 def test_a_search_that_no_width_can_serve_ends_at_once_and_says_why(deploy: Deploy, limit: Target) -> None:

@@ -119,6 +119,8 @@ def children(pid: int, program: str = "armopt.") -> list[int]:
     return [int(child) for child, parent, args in rows if int(parent) == pid and program in args]
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_two_workers_both_killed_on_the_way_make_the_nodes_that_one_makes(
     project: Path, alone: Nodes, tmp_path: Path
 ) -> None:
