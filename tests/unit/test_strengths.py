@@ -6,7 +6,6 @@ import os
 import subprocess
 import sys
 from collections.abc import Sequence
-from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
@@ -14,33 +13,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from armopt.catalog.profiles import find_profile
 from armopt.core.errors import UsageError
 from armopt.core.events import Event, Note, SearchProgress
 from armopt.core.records import Latency, Measurement, Metric
-from armopt.core.search_record import SearchRecord, Sensitivity, Trial
+from armopt.core.search_record import SearchRecord, Trial
 from armopt.core.target import Target
-from armopt.core.tree import Tree
 from armopt.search.store import Store
 from armopt.search.strengths.evaluate import Ask, Outcome
 from armopt.search.strengths.known import Memory
 from armopt.search.strengths.ladder import Standing, going_on, next_rung, ranked
-from armopt.search.strengths.recipe import recipe_of, scheduled
 from armopt.search.strengths.space import Space
 from armopt.search.strengths.study import GENERATION, Study, trial_figures, trial_line
 from armopt.search.strengths.told import Goal, excesses, objectives, winners
 
 ACCURACY = Metric(name="accuracy")
-PLAN = find_profile("default")
-KNOWN = [
-    Sensitivity(name=f"conv{i}", kind=kind, strength=0.5, drop=0.1 * i)  # type: ignore[arg-type]
-    for kind in ("channels", "prune", "cluster")
-    for i in range(5)
-]
-FULL: dict[str, Any] = {
-    "width": 0.5, "width_tilt": 0.0, "sparsity": 0.6, "sparsity_tilt": 0.0, "clusters": 16, "clusters_tilt": 0.0,
-    "spared": 0, "qat": True, "epochs": 1.0, "distill": 0.5,
-}  # fmt: skip
 
 
 def measured(ms: float, instructions: int = 1_000_000) -> Measurement:
@@ -74,55 +60,6 @@ class Landscape:
 def a_study(goal: Goal, seed: int = 1, widest: float = 1.0, **more: Any) -> tuple[Study, Landscape]:
     land = Landscape()
     return Study(Space(widest), goal, land, seed, **more), land
-
-
-def test_the_path_of_a_recipe_has_the_stages_that_the_strengths_turn_on_and_a_leaf_that_preserves_them() -> None:
-    cases = {
-        "channels/prune/cluster/pcqat": FULL,
-        "prune/cluster/pcqat": {**FULL, "width": 1.0},
-        "channels/cluster/cqat": {**FULL, "sparsity": 0.25},
-        "channels/prune/ptq": {**FULL, "clusters": 0, "qat": False},
-        "qat": {**FULL, "width": 1.0, "sparsity": 0.25, "clusters": 0},
-    }
-    for path, strengths in cases.items():
-        made = recipe_of(strengths, PLAN, KNOWN)
-        assert made.path == path
-        assert Tree(made.profile.tree).leaves == (path,)
-
-
-def test_a_tilt_takes_most_from_the_least_sensitive_and_none_treats_all_alike() -> None:
-    tilted = recipe_of({**FULL, "width_tilt": 1.0, "sparsity_tilt": 1.0, "clusters_tilt": 1.0}, PLAN, KNOWN).profile
-    widths = tilted.settings_of("channels").widths
-    zeros = tilted.settings_of("channels/prune").layer_sparsity
-    codes = tilted.settings_of("channels/prune/cluster").layer_clusters
-    names = [f"conv{i}" for i in range(5)]
-    assert [widths[n] for n in names] == sorted(widths.values()) and widths["conv2"] == 0.5
-    assert [zeros[n] for n in names] == sorted(zeros.values(), reverse=True) and zeros["conv2"] == pytest.approx(0.6)
-    assert [codes[n] for n in names] == [8, 11, 16, 23, 32]
-    level = recipe_of(FULL, PLAN, KNOWN).profile
-    assert not level.settings_of("channels").widths and not level.settings_of("channels/prune").layer_sparsity
-
-
-def test_the_most_sensitive_layers_are_spared() -> None:
-    profile = recipe_of({**FULL, "spared": 2}, PLAN, KNOWN).profile
-    assert profile.settings_of("channels/prune").spare == ("conv4", "conv3")
-    assert profile.settings_of("channels/prune/cluster").spare == ("conv4", "conv3")
-
-
-def test_a_strength_that_the_user_named_holds_for_all_trials() -> None:
-    space = Space(1.0, named={"sparsity": 0.2, "epochs": 1.0})
-    assert {"sparsity", "sparsity_tilt", "epochs"}.isdisjoint(space.distributions())
-    made = recipe_of({**FULL, "sparsity": 0.9}, PLAN, KNOWN, {"sparsity": 0.2})
-    assert made.profile.settings_of("channels/prune").sparsity == 0.2
-
-
-def test_a_schedule_is_a_share_of_the_training_and_no_share_trains_nothing() -> None:
-    recipe = recipe_of({**FULL, "epochs": 2.0}, PLAN.with_settings({"epochs": 4, "min_steps": 100}), KNOWN)
-    brief, none = scheduled(recipe, 0.25), scheduled(recipe, 0.0)
-    for path in recipe.profile.tree:
-        assert (brief.settings_of(path).epochs, brief.settings_of(path).min_steps) == (2, 50)
-        assert (none.settings_of(path).epochs, none.settings_of(path).min_steps) == (0, 0)
-        assert none.settings_of(path).distill == 0.0
 
 
 @given(st.lists(st.tuples(st.floats(0, 1), st.integers(1, 100), st.floats(0.1, 9)), min_size=1, max_size=12))
@@ -260,17 +197,6 @@ class _Nothing(Space):
         return {}
 
 
-@given(st.floats(1 / 64, 1.0), st.sets(st.sampled_from(["channels", "prune", "cluster"])))
-def test_the_first_guesses_lie_in_the_space_however_narrow_it_is(widest: float, stages: set[str]) -> None:
-    space = Space(widest, frozenset(stages))
-    assert space.first_guesses() and all(space.holds(guess) for guess in space.first_guesses())
-
-
-def test_one_layer_at_least_is_not_spared() -> None:
-    most = {layers: Space(1.0, layers=layers).distributions().get("spared") for layers in (1, 2, 9)}
-    assert most[1] is None and getattr(most[2], "high", None) == 1 and getattr(most[9], "high", None) == 3
-
-
 def test_a_search_is_known_again_by_another_process() -> None:
     program = (
         "from armopt.search.strengths.space import Space; from armopt.search.store import key_of; "
@@ -308,15 +234,6 @@ def test_a_metric_that_is_no_number_fails_its_trial_and_reaches_no_json(metric: 
     assert {(trial.state, trial.reason) for trial in lost} == {("failed", "accuracy is not a number")}
     record = SearchRecord(seed=1, trials=tuple(trials)).model_dump()
     assert SearchRecord.model_validate_json(json.dumps(record, allow_nan=False)).trials == tuple(trials)
-
-
-def test_a_layer_without_which_no_metric_is_left_is_the_most_sensitive() -> None:
-    lost = Sensitivity(name="lost[1]*", kind="prune", strength=0.8, drop=None)
-    made = recipe_of({**FULL, "sparsity_tilt": 1.0, "spared": 1}, PLAN, [*KNOWN, lost]).profile
-    pruned = made.settings_of("channels/prune")
-    [spared] = pruned.spare
-    assert fnmatch("lost[1]*", spared) and not fnmatch("lost1x", spared)  # a name, though it looks like a pattern
-    assert min(pruned.layer_sparsity.values()) == pruned.layer_sparsity[spared]
 
 
 def test_progress_counts_every_trial_and_names_the_best_that_was_finished() -> None:
