@@ -86,6 +86,16 @@ def flatten(model: Any) -> Flat:
     return flat
 
 
+def unique_name(name: str, taken: set[str]) -> str:
+    """The name, numbered where it is taken already; `taken` holds it afterwards."""
+    unique, number = name, 1
+    while unique in taken:
+        number += 1
+        unique = f"{name}.{number}"
+    taken.add(unique)
+    return unique
+
+
 def _walk(
     model: Any, inputs: list[Value], prefix: str, training: bool | None, flat: Flat, seen: dict[int, tuple[str, int]]
 ) -> list[Value]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from armopt.compress.backend import keras, tf
 from armopt.compress.fake_quant import KERNEL_AXES, config_of, is_relu, quantized_input, wrapped
-from armopt.compress.flatten import Call, Value, flatten
+from armopt.compress.flatten import Call, Value, flatten, unique_name
 
 layers = keras.layers
 
@@ -168,13 +168,7 @@ class _Builder:
             setattr(twin, attribute, first)
 
     def _unique(self, name: str) -> str:
-        base = name.split(":")[0]
-        unique, number = base, 1
-        while unique in self._names:
-            number += 1
-            unique = f"{base}.{number}"
-        self._names.add(unique)
-        return unique
+        return unique_name(name.split(":")[0], self._names)
 
 
 _SEPARABLE = {

@@ -93,16 +93,16 @@ class Builder(Protocol):
 
     def build(self, path: str) -> Built:
         """The node, finished."""
-        raise NotImplementedError
+        ...
 
     def build_each(self, jobs: Sequence[tuple[NodeBuilder, str]]) -> list[Built | ModelError | ConversionError]:
         """Nodes of builders `apart` from the run's, in the given order; what can't be built in its place."""
-        raise NotImplementedError
+        ...
 
     def instead(self, inner: NodeBuilder) -> Builder:
         """The same hands for the nodes of another builder on the same source and data."""
-        raise NotImplementedError
+        ...
 
     def source_metric(self, split: str) -> float:
         """The metric of the model as given on `val` or `test`."""
-        raise NotImplementedError
+        ...

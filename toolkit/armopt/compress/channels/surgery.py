@@ -10,7 +10,7 @@ import numpy.typing as npt
 from armopt.compress.backend import keras, tf
 from armopt.compress.channels.groups import ChannelGraph, Kept
 from armopt.compress.channels.parts import Ids, Part
-from armopt.compress.flatten import Call, Value
+from armopt.compress.flatten import Call, Value, unique_name
 from armopt.core.errors import ModelError
 
 
@@ -55,7 +55,7 @@ class _Builder:
         source, flat = self._graph.model, self._graph.flat
         inputs = []
         for value, tensor in zip(flat.inputs, source.inputs, strict=True):
-            name = self._unique(tensor.name.split(":")[0])
+            name = unique_name(tensor.name.split(":")[0], self._names)
             entry = keras.Input(batch_shape=tuple(tensor.shape), dtype=tensor.dtype, name=name)
             inputs.append(entry)
             self._tensors[value] = entry
@@ -99,18 +99,10 @@ class _Builder:
         if part is not None:
             config.pop("batch_input_shape", None)  # of a Sequential's first layer, whose input may be narrower now
         twin = type(call.layer).from_config(config)
-        twin._name = self._unique(call.path)
+        twin._name = unique_name(call.path, self._names)
         return twin
 
     def _cut(self, weight: npt.NDArray[Any], by_axis: dict[int, Ids] | Any) -> npt.NDArray[Any]:
         for axis, labels in by_axis.items():
             weight = np.compress(self._keep[labels], weight, axis)
         return weight
-
-    def _unique(self, name: str) -> str:
-        unique, number = name, 1
-        while unique in self._names:
-            number += 1
-            unique = f"{name}.{number}"
-        self._names.add(unique)
-        return unique

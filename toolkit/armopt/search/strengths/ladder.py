@@ -7,6 +7,7 @@ depend on how many workers there are or which of them is faster.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -46,7 +47,7 @@ def next_rung(rung: Rung) -> Rung | None:
 
 def going_on(rung: Rung, seen: Sequence[Standing], fresh: Sequence[int], metric: Metric) -> list[int]:
     """Numbers of the `fresh` trials that are among the best of all that were `seen` at the rung, in their order."""
-    room = -(-int(len(seen) * GOES_ON[rung] * 1000) // 1000)
+    room = math.ceil(len(seen) * GOES_ON[rung])
     best = set(ranked(seen, metric)[:room])
     return [number for number in fresh if number in best]
 
