@@ -16,9 +16,9 @@ from armopt.core.tree import stage_of
 from armopt.preparing import Ready
 from armopt.search.builder import Builder
 from armopt.search.choose import Candidate, pareto
-from armopt.search.device_runs import DeviceRuns
 from armopt.search.nodes import NodeBuilder
 from armopt.search.outlook import Outlook
+from armopt.search.runs import Runs
 from armopt.search.store import Store, key_of
 from armopt.search.strengths.evaluate import Evaluator, building
 from armopt.search.strengths.known import Memory
@@ -59,7 +59,7 @@ def search_strengths(
     ready: Ready,
     builder: NodeBuilder,
     plan: Profile,
-    runs: DeviceRuns,
+    runs: Runs,
     outlook: Outlook,
     target: Target,
     effort: Effort,
@@ -97,7 +97,7 @@ def search_strengths(
     has_channels = widest is not None and "channels" in stages
     known = _sensitivities(ready, plan, has_channels, store, builder, listener)
     space = Space(widest, stages, fixed, len({one.name for one in known if one.kind == "prune"}))
-    subject = key_of("search", REVISION, builder.key("float"), runs.device.model_dump(), runs.threads)
+    subject = key_of("search", REVISION, builder.key("float"), runs.device.model_dump(), runs.threads, runs.identity)
     name = key_of(target.model_dump(), plan.model_dump(), space.identity, seed)
     memory = Memory(store, subject, name)
     before = memory.known(space)

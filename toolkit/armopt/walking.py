@@ -15,10 +15,10 @@ from armopt.core.target import Target
 from armopt.core.tree import ROOT, Tree, stage_of
 from armopt.preparing import Ready
 from armopt.search.builder import FULL, Builder
-from armopt.search.device_runs import DeviceRuns
 from armopt.search.drafts import UNSCORED, Drafts
 from armopt.search.nodes import NodeBuilder
 from armopt.search.outlook import Outlook
+from armopt.search.runs import Runs
 from armopt.search.walk import Walk, Walked, WhyNot, nothing_known
 from armopt.searching import Searched, search_strengths
 
@@ -45,7 +45,7 @@ def walk_to_leaf(
     ready: Ready,
     builder: NodeBuilder,
     hands: Builder,
-    runs: DeviceRuns,
+    runs: Runs,
     plan: Profile,
     target: Target,
     until: Literal["first", "best"],
@@ -80,7 +80,7 @@ def _first_that_holds(
     searched: Searched,
     builder: NodeBuilder,
     hands: Builder,
-    runs: DeviceRuns,
+    runs: Runs,
     target: Target,
     until: Literal["first", "best"],
 ) -> Found:
@@ -104,17 +104,17 @@ def _first_that_holds(
 
 
 def _walk(
-    plan: Profile, builder: Builder, runs: DeviceRuns, target: Target, until: Literal["first", "best"], why_not: WhyNot
+    plan: Profile, builder: Builder, runs: Runs, target: Target, until: Literal["first", "best"], why_not: WhyNot
 ) -> Walked:
     tree = Tree(plan.tree)
-    runs.listener(RunStarted(tree.paths, tree.leaves, runs.device.name, "qemu", "modelled", target.describe()))
+    runs.listener(RunStarted(tree.paths, tree.leaves, runs.device.name, runs.runner, runs.evidence, target.describe()))
     walk = Walk(
         tree, builder, runs.measurement, runs.device, target, runs.task.metric, runs.listener, why_not
     )  # fmt: skip
     return walk.run(until)
 
 
-def told_nodes(found: Found, runs: DeviceRuns) -> tuple[Node, ...]:
+def told_nodes(found: Found, runs: Runs) -> tuple[Node, ...]:
     """The walked nodes with what was done on each, the chosen one with its metric on the device."""
     walked = found.walked
     nodes = dict(walked.nodes)

@@ -13,7 +13,7 @@ from armopt.compress.interpreter import HostInterpreter, dequantize
 from armopt.compress.task import Task
 from armopt.core.device import BoardKind
 from armopt.core.events import Doing, Listener, Note
-from armopt.core.records import Measurement
+from armopt.core.records import Evidence, Measurement, RunnerName
 from armopt.core.version import VERSION
 from armopt.measuring import REVISION, measure
 from armopt.search.builder import Built
@@ -46,6 +46,21 @@ class DeviceRuns:
     offline: bool
     store: Store
     listener: Listener
+
+    @property
+    def runner(self) -> RunnerName:
+        """The emulator."""
+        return "qemu"
+
+    @property
+    def evidence(self) -> Evidence:
+        """Counts are exact, latencies modelled."""
+        return "modelled"
+
+    @property
+    def identity(self) -> str:
+        """All emulated boards of a kind count the same."""
+        return ""
 
     def measurement(self, built: Built) -> Measurement:
         """Figures of one leaf on the device, from the store where the same file was measured there before."""

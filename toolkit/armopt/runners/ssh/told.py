@@ -1,0 +1,64 @@
+"""Lines of JSON that a board says, as they come: bounded. What is in them is checked where it is used."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+from armopt.core.errors import DeviceError
+
+LINE_LIMIT = 1 << 23
+Event = dict[str, Any]
+
+
+class Lines:
+    """Splits a stream into events.
+
+    Args:
+        who: whose they are, for errors.
+        on_event: gets each.
+    """
+
+    def __init__(self, who: str, on_event: Callable[[Event], None]) -> None:
+        self._who, self._on_event = who, on_event
+        self._rest = bytearray()
+        self._raw = 0
+        self.content = bytearray()
+
+    def take(self, chunk: bytes) -> None:
+        """The next piece of the stream.
+
+        Raises:
+            DeviceError: a line that has no end.
+        """
+        self._rest += chunk
+        while self._rest:
+            if self._raw:
+                piece = self._rest[: self._raw]
+                self.content += piece
+                self._raw -= len(piece)
+                del self._rest[: len(piece)]
+                continue
+            line, end, rest = self._rest.partition(b"\n")
+            if not end:
+                if len(self._rest) > LINE_LIMIT:
+                    raise DeviceError(f"{self._who} says a line without an end", "check what runs there")
+                return
+            self._rest = rest
+            event = _parsed(bytes(line))
+            if event is not None:
+                self._on_event(event)
+
+    def expect(self, size: int) -> None:
+        """The next `size` bytes of the stream are content, not lines."""
+        self._raw = size
+
+
+def _parsed(line: bytes) -> Event | None:
+    """The event; None for other lines, which a login script may print."""
+    try:
+        event = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    return event if isinstance(event, dict) and isinstance(event.get("event"), str) else None
