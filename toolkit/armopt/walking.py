@@ -109,8 +109,8 @@ def _walk(
     tree = Tree(plan.tree)
     runs.listener(RunStarted(tree.paths, tree.leaves, runs.device.name, runs.runner, runs.evidence, target.describe()))
     walk = Walk(
-        tree, builder, runs.measurement, runs.device, target, runs.task.metric, runs.listener, why_not
-    )  # fmt: skip
+        tree, builder, runs.measurement, runs.device, target, runs.task.metric, runs.listener, why_not, runs.at_once
+    )
     return walk.run(until)
 
 

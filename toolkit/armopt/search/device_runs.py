@@ -62,6 +62,11 @@ class DeviceRuns:
         """All emulated boards of a kind count the same."""
         return ""
 
+    @property
+    def at_once(self) -> int:
+        """One: emulation takes all that there is."""
+        return 1
+
     def measurement(self, built: Built) -> Measurement:
         """Figures of one leaf on the device, from the store where the same file was measured there before."""
 

@@ -13,7 +13,7 @@ from armopt.search.store import Store
 
 
 class Runs(Protocol):
-    """Runs leaves on a device. All methods raise DeviceError where it fails."""
+    """Runs leaves on a device. Its methods raise DeviceError where that fails."""
 
     @property
     def device(self) -> BoardKind:
@@ -46,6 +46,10 @@ class Runs(Protocol):
     @property
     def identity(self) -> str:
         """Tells devices apart whose figures must not be mixed."""
+
+    @property
+    def at_once(self) -> int:
+        """Leaves that it measures side by side: the number of boards."""
 
     def measurement(self, built: Built) -> Measurement:
         """Figures of one leaf."""

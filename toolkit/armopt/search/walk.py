@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -61,6 +62,7 @@ class Walk:
         metric: the task's.
         listener: told when nodes finish.
         why_not: says before a leaf is trained why it can't meet the target; None where it may.
+        at_once: leaves that may be measured side by side, while others are built, where every leaf is wanted.
     """
 
     def __init__(
@@ -73,8 +75,9 @@ class Walk:
         metric: Metric,
         listener: Listener,
         why_not: WhyNot = nothing_known,
+        at_once: int = 1,
     ) -> None:
-        self._why_not = why_not
+        self._why_not, self._at_once = why_not, at_once
         self._tree, self._builder, self._measure = tree, builder, measure
         self._device, self._target, self._metric, self._listener = device, target, metric, listener
         self._found = Walked({path: Node(path=path, status="waiting") for path in tree.paths})
@@ -91,19 +94,23 @@ class Walk:
         order = list(self._tree.cheapest_first(TRAINING_STAGES))
         if until == "best":
             self._builder.expect(self._promising(order), all_needed=True)
+            self._every_leaf(order)
+            order = []
         for number, path in enumerate(order, 1):
-            if until == "first" and self._found.chosen is None and self._skip_hopeless(path):
+            if self._found.chosen is None and self._skip_hopeless(path):
                 continue
-            if until == "first" and self._found.chosen is not None:
+            if self._found.chosen is not None:
                 self._skip(
                     path,
                     f"not needed: '{self._found.chosen}' {'is built' if self._target.is_empty else 'met the target'}",
                 )
                 continue
-            self._leaf(path)
-            if until == "first" and self._is_candidate(path):
+            built = self._build_leaf(path)
+            if built is not None:
+                self._finish_leaf(path, built, self._measure(built))
+            if self._is_candidate(path):
                 self._found.chosen = path
-            elif until == "first":
+            else:
                 self._builder.expect(self._promising(order[number:]))
         self._settle(until)
         return self._found
@@ -112,21 +119,40 @@ class Walk:
         """Those that may meet the target. Looked at one by one: drafts are measured, and widths settled, as it goes."""
         return (leaf for leaf in leaves if not self._why_hopeless(leaf) and not self._why_not_trained(leaf))
 
-    def _leaf(self, path: str) -> None:
+    def _every_leaf(self, order: list[str]) -> None:
+        """Build all leaves; while one is built, those before it are measured."""
+        boards = ThreadPoolExecutor(self._at_once, "measure")
+        measured: dict[str, tuple[Built, Future[Measurement]]] = {}
+        try:
+            for path in order:
+                built = self._build_leaf(path)
+                if built is None:
+                    continue
+                if self._at_once == 1:  # in turn, and told of in turn
+                    self._finish_leaf(path, built, self._measure(built))
+                else:
+                    measured[path] = built, boards.submit(self._measure, built)
+            for path, (built, found) in measured.items():
+                self._finish_leaf(path, built, found.result())
+        finally:  # after an error or Ctrl-C nothing more is begun, and what runs is the caller's to end
+            boards.shutdown(wait=False, cancel_futures=True)
+
+    def _build_leaf(self, path: str) -> Built | None:
+        """The leaf, ready to be measured; None where it was skipped or failed, which is told."""
         reason = self._why_not_trained(path)
         if reason is not None:
             self._skip(path, reason)
-            return
+            return None
         for ancestor in ancestors_of(path):
             if self._found.nodes[ancestor].status == "waiting":
                 self._finish_inner(ancestor)
             if self._found.nodes[ancestor].status == "failed":
                 self._skip(path, f"'{ancestor}' failed")
-                return
-        built = self._build(path)
-        if built is None:
-            return
-        measured = self._measure(built)
+                return None
+        return self._build(path)
+
+    def _finish_leaf(self, path: str, built: Built, measured: Measurement) -> None:
+        """Judge a leaf by what was measured."""
         on_test, on_val = self._judge(built, measured, "test"), self._judge(built, measured, "val")
         self._on_val[path] = on_val
         if path == "ptq":
