@@ -15,8 +15,9 @@ from pathlib import Path
 from published_counts import model_file
 
 from armopt.catalog.devices import find_device
-from armopt.measuring import measure, random_inputs
+from armopt.measuring import measure
 from armopt.runners.local import LocalRunner
+from armopt.runners.samples import random_inputs
 
 BOARDS = ("pi3", "pi4", "pi5")
 NETWORKS = tuple((name, dtype) for name in ("efficientnet-lite0", "mobilenet_v2_1.0_224") for dtype in ("int8", "fp32"))

@@ -21,9 +21,10 @@ from armopt.catalog.devices import find_device
 from armopt.catalog.search_path import cache_dir
 from armopt.core.counts import Counts
 from armopt.core.device import BoardKind
-from armopt.measuring import REVISION, random_inputs
+from armopt.measuring import REVISION
 from armopt.runners.base import Job, make_runner
 from armopt.runners.local import LocalRunner
+from armopt.runners.samples import random_inputs
 
 _AT_ONCE = 6
 File = tuple[str, str]  # name in MODELS, dtype

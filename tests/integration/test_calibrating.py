@@ -22,9 +22,10 @@ from armopt.compress.probes import write_probes
 from armopt.core.calibration import Terms, choose
 from armopt.core.errors import DeviceError, UsageError
 from armopt.latency.features import features_of
-from armopt.measuring import measure, random_inputs
+from armopt.measuring import measure
 from armopt.runners.base import Job, make_runner
 from armopt.runners.local import LocalRunner
+from armopt.runners.samples import random_inputs
 
 pytestmark = [
     pytest.mark.timeout(600),

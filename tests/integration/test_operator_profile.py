@@ -23,9 +23,9 @@ from armopt.compress.graph_file import read_operators
 from armopt.core.records import OperatorTime
 from armopt.latency.model import predict
 from armopt.latency.operators import operator_times
-from armopt.measuring import random_inputs
 from armopt.runners.base import Job, make_runner
 from armopt.runners.local import LocalRunner
+from armopt.runners.samples import random_inputs
 
 pytestmark = [
     pytest.mark.timeout(600),

@@ -15,10 +15,11 @@ import pytest
 from armopt.catalog.devices import find_device
 from armopt.core.counts import Counts
 from armopt.core.errors import ModelError, UsageError
-from armopt.measuring import measure, random_inputs
+from armopt.measuring import measure
 from armopt.runners.base import Job, make_runner
 from armopt.runners.local import LocalRunner
 from armopt.runners.qemu.sysroot import ensure_board_root
+from armopt.runners.samples import random_inputs
 
 pytestmark = [
     pytest.mark.timeout(600),

@@ -26,10 +26,10 @@ from armopt.core.errors import DeviceError, StoreError, UsageError
 from armopt.core.timings import BoardTimings, ProbeTiming, shape_of
 from armopt.latency.features import Features, features_of
 from armopt.latency.refine import Refined, Timed, refine, summarise
-from armopt.measuring import random_inputs
 from armopt.runners.agent_job import AGENT
 from armopt.runners.base import Job, Say, make_runner
 from armopt.runners.local import LocalRunner
+from armopt.runners.samples import random_inputs
 
 DRIVER = AGENT.with_name("measure.py")
 _README = """Shapes that armopt times to calibrate its latency model for {device}.

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from armopt.compress.graph_file import read_operators
 from armopt.core.counts import Counts
 from armopt.core.device import BoardKind
-from armopt.core.errors import UsageError
 from armopt.core.graph import GraphOperator
 from armopt.core.records import Latency, Measurement
 from armopt.latency.features import features_of
@@ -23,12 +21,10 @@ from armopt.latency.operators import operator_times
 from armopt.latency.uncalibrated import sparse_instructions, why_uncalibrated
 from armopt.runners.base import Arrays, Job, Say, make_runner
 from armopt.runners.comparison import compare
-from armopt.runners.local import LocalRunner
+from armopt.runners.samples import on_this_machine
 
 # Raised whenever counting or the latency model would give another figure for the same file on the same board kind.
 REVISION = 4
-
-_RANDOM_SAMPLES = 4
 
 
 def measure(
@@ -94,11 +90,7 @@ def measure_each(
 ) -> tuple[list[Measurement], Arrays]:
     """Like `measure`, for several numbers of threads: the model runs once, and its counts are modelled for each."""
     began = time.monotonic()
-    with closing(LocalRunner(say)) as host:
-        inputs = _inputs(host.describe(artifact), samples, artifact)
-        if expected is None:
-            [on_host] = host.run([Job(artifact, inputs)])
-            expected = on_host.outputs
+    inputs, expected = on_this_machine(artifact, samples, expected, say)
     with closing(make_runner("qemu", device, say=say, offline=offline)) as runner:
         runner.prepare()
         say(f"emulated {device.name}: running {len(inputs[0])} samples of {artifact.name}")
@@ -142,43 +134,3 @@ def _modelled(
         "cycles": prediction.cycles,
         "operators": operators,
     }
-
-
-def _inputs(tensors: list[dict[str, Any]], samples: Sequence[NDArray[Any]] | None, artifact: Path) -> Arrays:
-    if samples is None:
-        return random_inputs(tensors)
-    arrays = tuple(np.asarray(array) for array in samples)
-    if not arrays or min(array.shape[0] if array.ndim else 0 for array in arrays) == 0:
-        raise UsageError(f"{artifact}: no samples were given", "give one array per input with at least one sample")
-    return arrays
-
-
-def random_inputs(tensors: list[dict[str, Any]], count: int = _RANDOM_SAMPLES) -> Arrays:
-    """Deterministic samples for inputs that `LocalRunner.describe` lists: (count, *shape) each.
-
-    8- and 16-bit integers take their whole range, floats 0 to 1, booleans both values. Wider integers are zero: they
-    are indices more often than not, and an index out of range is an error in some models.
-
-    Raises:
-        UsageError: an input of another type (text, resources).
-    """
-    generator = np.random.default_rng(1)
-    arrays: list[NDArray[np.generic]] = []
-    makers: dict[str, Callable[[tuple[int, ...]], NDArray[Any]]] = {
-        "f": lambda shape: generator.random(shape, dtype=np.float32),
-        "b": lambda shape: generator.integers(0, 2, shape),
-    }
-    for tensor in tensors:
-        dtype, shape = np.dtype(tensor["dtype"]), (count, *tensor["shape"])
-        if dtype.kind in "iu" and dtype.itemsize <= 2:
-            limits = np.iinfo(dtype)
-            arrays.append(generator.integers(limits.min, limits.max, shape, dtype=dtype, endpoint=True))
-        elif dtype.kind in "iu":
-            arrays.append(np.zeros(shape, dtype))
-        elif dtype.kind in makers:
-            arrays.append(makers[dtype.kind](shape).astype(dtype))
-        else:
-            raise UsageError(f"input {tensor['name']!r} has type {tensor['dtype']}", "give samples for this model")
-    if not arrays:
-        raise UsageError("the model has no inputs", "give a model that takes an input")
-    return tuple(arrays)
