@@ -29,6 +29,7 @@ class Project(Record):
     model: str | None = None
     data: str | None = None
     device: str | None = None
+    host: str | None = None
     profile: str | None = None
     until: Literal["first", "best"] | None = None
     loss: str | None = None
