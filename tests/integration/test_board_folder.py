@@ -240,7 +240,7 @@ def test_old_versions_go_but_never_the_one_to_go_back_to(home: Path) -> None:
 
 
 def test_a_full_disk_is_said_in_one_line(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def impatient(names: object, contents: object) -> Any:
+    def impatient(*_: object) -> Any:
         yield json.dumps({"sha256": "0" * 64, "size": 1 << 60}).encode() + b"\n"
 
     monkeypatch.setattr(board_folder, "_framed", impatient)

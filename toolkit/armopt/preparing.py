@@ -11,8 +11,9 @@ import numpy as np
 from armopt.compress.bridge import check_bridge
 from armopt.compress.data import Data, Split, prepare
 from armopt.compress.datasets import load_data, with_val
-from armopt.compress.digits import MODEL_NAME, digits_model_file
+from armopt.compress.digits import digits_model_file
 from armopt.compress.models import Source, as_source, load_model
+from armopt.compress.names import DIGITS_MODEL
 from armopt.compress.task import Task, find_task
 from armopt.core.errors import UsageError
 from armopt.core.events import Listener, Note
@@ -69,7 +70,7 @@ def prepare_run(
             "no model given", "name a .keras or .h5 file or a SavedModel folder; only --data digits has its own"
         )
     if model is None:
-        if not (cache / MODEL_NAME).exists():
+        if not (cache / DIGITS_MODEL).exists():
             listener(Note("training the built-in digits model (once, about half a minute)"))
         model = str(digits_model_file(cache))
     source = load_model(str(model), custom_objects, trust_model) if isinstance(model, (str, Path)) else as_source(model)

@@ -20,14 +20,27 @@ if TYPE_CHECKING:
 EXIT_OF_VERDICT = {None: 0, "met": 0, "missed": 1, "inconclusive": 3, "unstable": 3}
 
 _DEFAULTS = {"profile": "default", "until": "first", "preprocess": "none"}
-_FROM_PROJECT = ("model", "data", "device", "profile", "until", "loss", "metric", "preprocess", "custom_objects")
+_FROM_PROJECT = (
+    "model",
+    "data",
+    "device",
+    "host",
+    "profile",
+    "until",
+    "loss",
+    "metric",
+    "preprocess",
+    "custom_objects",
+)
 
 
 @click.command()
 @click.argument("model", required=False)
 @click.option("--data", metavar="DATA", help="digits, an .npz, a folder of class folders, or module:function (run).")
 @click.option("--device", metavar="KIND", help="Board kind; see armopt devices.")
+@click.option("--host", metavar="NAME[,NAME]", help="Registered boards of one kind; see armopt hosts list.")
 @click.option("--emulate", is_flag=True, help="Emulate the board even where a real one is registered.")
+@click.option("--rollback", is_flag=True, help="Go back to the version before on the boards; nothing is built.")
 @target_options
 @click.option(
     "--until", type=click.Choice(["first", "best"]), help="Stop at the first leaf that meets it, or build all"
@@ -60,7 +73,7 @@ _FROM_PROJECT = ("model", "data", "device", "profile", "until", "loss", "metric"
 @click.option("--offline", is_flag=True, help="Never fetch anything.")
 @click.option("--quiet", is_flag=True, help="No progress; the verdict and errors only.")
 @json_option
-def command(quiet: bool, as_json: bool, **options: Any) -> int:
+def command(quiet: bool, as_json: bool, rollback: bool, **options: Any) -> int:
     """Prune, cluster and quantize MODEL until a leaf of the tree meets the target on the device.
 
     MODEL is a .keras or .h5 file or a SavedModel folder; --data digits has one of its own. What is left out here is
@@ -72,6 +85,10 @@ def command(quiet: bool, as_json: bool, **options: Any) -> int:
     """  # noqa: D301 - click takes the backspace itself as its mark
     # What can be wrong on the command line is found before TensorFlow is imported, which takes seconds.
     arguments = _arguments(options)
+    if rollback:
+        from armopt.cli.rollback import roll_back
+
+        return roll_back(arguments, as_json)
     from armopt.core.events import Note
 
     with chatter_to_stderr(), _listener(quiet) as listener:
@@ -92,9 +109,9 @@ def command(quiet: bool, as_json: bool, **options: Any) -> int:
 
 def _arguments(options: dict[str, Any]) -> dict[str, Any]:
     """What `flow.deploy` is called with: the command line, else the project file, else the defaults."""
-    from armopt.catalog.devices import find_device
     from armopt.catalog.profiles import check_overrides, find_profile
     from armopt.catalog.project import FILE_NAME, find_project
+    from armopt.placing import find_place
 
     demo = options["data"] == "digits" and options["model"] is None
     project = None if demo else find_project()
@@ -103,12 +120,14 @@ def _arguments(options: dict[str, Any]) -> dict[str, Any]:
     written: dict[str, object] = {}
     if project is not None:
         say(f"{FILE_NAME} says what the command line leaves out")
-        given.update({key: getattr(project, key) for key in _FROM_PROJECT if given[key] is None})
+        # Who names a device, or the emulator, does not mean the project's boards.
+        elsewhere = {"host"} if given["emulate"] or given["device"] is not None else set()
+        left_out = [key for key in _FROM_PROJECT if given[key] is None and key not in elsewhere]
+        given.update({key: getattr(project, key) for key in left_out})
         overrides.update(project.settings)
         written.update(project.target.model_dump())
     given.update({key: value for key, value in _DEFAULTS.items() if given[key] is None})
-    if given["device"] is None:
-        raise UsageError("no device given", "name a board kind with --device, such as pi4; armopt devices lists them")
+    find_place(given["device"], given["host"], given["emulate"])
     if given["model"] is None and given["data"] is None:
         raise UsageError(
             "no model and no data given", "armopt deploy model.keras --data data.npz --device pi4; or --data digits"
@@ -123,7 +142,6 @@ def _arguments(options: dict[str, Any]) -> dict[str, Any]:
     written.update({field: given.pop(field) for field in FIELDS if given.get(field) is not None})
     arguments = {key: value for key, value in given.items() if key not in FIELDS}
     arguments["workers"] = given["workers"] or 0
-    find_device(arguments["device"])
     arguments["search"] = _effort(arguments.pop("search"), arguments.pop("trials"), arguments.pop("budget"))
     arguments["leaves"] = tuple(name.strip() for name in (given["leaves"] or "").split(",") if name.strip())
     find_profile(arguments["profile"]).with_leaves(arguments["leaves"])

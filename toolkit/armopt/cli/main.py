@@ -29,7 +29,9 @@ COMMANDS = {
     "measure": ("armopt.cli.measure", "Run a .tflite on a device: latency, instructions, and how well they are known."),
     "audit": ("armopt.cli.audit", "Show what a .tflite holds: zeros, codes and sizes, from its own bytes."),
     "devices": ("armopt.cli.devices", "List the board kinds that armopt knows."),
+    "hosts": ("armopt.cli.hosts", "Register your own boards, and trust their host keys."),
     "emulator": ("armopt.cli.emulator", "Set up the emulated boards, or show what is there."),
+    "doctor": ("armopt.cli.doctor", "Say what is wrong with a board, or with this machine, and how to mend it."),
     "store": ("armopt.cli.store", "List finished nodes, or remove old ones."),
 }
 

@@ -36,9 +36,23 @@ class ThreadNumbers(click.ParamType[tuple[int, ...]]):
         return numbers
 
 
+class Processors(click.ParamType[tuple[int, ...]]):
+    """`0`, or `2,3`: numbers of processors."""
+
+    name = "processor"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, ...]:
+        """The numbers, each once."""
+        parts = str(value).split(",")
+        if not all(part.strip().isdigit() and int(part) < 1024 for part in parts):
+            self.fail(f"{value!r} is not a processor's number, nor several with commas between", param, ctx)
+        return tuple(dict.fromkeys(int(part) for part in parts))
+
+
 @click.command()
 @click.argument("model", type=click.Path(path_type=Path))
-@click.option("--device", "device_name", metavar="KIND", required=True, help="Board kind; see armopt devices.")
+@click.option("--device", "device_name", metavar="KIND", help="Board kind; see armopt devices.")
+@click.option("--host", metavar="NAME[,NAME]", help="Registered boards of one kind; see armopt hosts list.")
 @click.option("--emulate", is_flag=True, help="Emulate the board even where a real one is registered.")
 @click.option("--threads", type=ThreadNumbers(), metavar="N[,N]", help="Of the runtime; default: the board kind's own.")
 @click.option("--freq", "freq_mhz", type=click.IntRange(1, 10_000), metavar="MHZ", help="If not the board's.")
@@ -53,13 +67,19 @@ class ThreadNumbers(click.ParamType[tuple[int, ...]]):
     metavar="FILE",
     help="Show what each kind of operator takes before, in MODEL, and after, in this .tflite.",
 )
+@click.option("--data", metavar="DATA", help="On boards: score this data's test split there; as for armopt deploy.")
+@click.option("--metric", metavar="NAME", help="Of --data; accuracy where its labels are classes.")
+@click.option("--preprocess", type=click.Choice(["none", "unit", "signed"]), default="none", help="Of --data's inputs.")
+@click.option("--pin", type=Processors(), metavar="CPU[,CPU]", help="On boards: the processors to run on.")
+@click.option("--sustain", metavar="TIME", help="On boards: run so long without a pause, such as 10m; see the curve.")
 @click.option("--plot", metavar="FILE", help="Draw the operators (or, with --compare, both models) as .svg or .png.")
 @speed_options
 @click.option("--offline", is_flag=True, help="Never fetch anything.")
 @json_option
 def command(
     model: Path,
-    device_name: str,
+    device_name: str | None,
+    host: str | None,
     emulate: bool,
     threads: tuple[int, ...] | None,
     freq_mhz: int | None,
@@ -68,6 +88,11 @@ def command(
     by_operator: bool,
     all_operators: bool,
     other: Path | None,
+    data: str | None,
+    metric: str | None,
+    preprocess: str,
+    pin: tuple[int, ...] | None,
+    sustain: str | None,
     plot: str | None,
     offline: bool,
     as_json: bool,
@@ -75,25 +100,39 @@ def command(
 ) -> int:
     """Run MODEL (any .tflite) on a device and say how long one inference takes and how well that is known.
 
-    With several numbers of --threads the model runs once and is modelled for each; limits and operators are of the
-    first.
+    On a board it is timed, in fresh processes, until the limits are decided; without one it is emulated, counted and
+    modelled. With several numbers of --threads, limits and operators are of the first.
 
     Exit codes: 0 within the limits (or none given), 1 not, 3 inconclusive, 2 usage, 4 device.
     """
-    from armopt.catalog.devices import find_device
     from armopt.core.gate import Observed, judge
     from armopt.core.records import Metric
+    from armopt.placing import find_place
 
     check_picture_name(plot)
-    target, kind = read_target(limits), find_device(device_name).running(runtime, kernels)
-    numbers = threads or (kind.runtime.threads,)
+    target, place = read_target(limits), find_place(device_name, host, emulate)
+    kind = place.kind.running(runtime, kernels)
     in_parts = by_operator or all_operators or other is not None or plot is not None
+    compared = None
     with chatter_to_stderr():
-        from armopt.measuring import measure_each
+        if place.why:
+            say(place.why)
+        if place.hosts:
+            from armopt.cli.measure_on_boards import measure_on_boards
 
-        asked: dict[str, Any] = {"freq_mhz": freq_mhz, "by_operator": in_parts, "say": say, "offline": offline}
-        found, _ = measure_each(model, kind, numbers, **asked)
-        compared = measure_each(other, kind, numbers[:1], **asked)[0][0] if other is not None else None
+            found = measure_on_boards(
+                place, model, target, threads=threads, pin=pin, runtime=runtime, sustain=sustain, data=data,
+                metric=metric, preprocess=preprocess, offline=offline, freq_mhz=freq_mhz, kernels=kernels,
+                in_parts=in_parts,
+            )  # fmt: skip
+        else:
+            from armopt.measuring import measure_each
+
+            _only_boards({"pin": pin, "sustain": sustain, "data": data})
+            asked: dict[str, Any] = {"freq_mhz": freq_mhz, "by_operator": in_parts, "say": say, "offline": offline}
+            found, _ = measure_each(model, kind, threads or (kind.runtime.threads,), **asked)
+            if other is not None:
+                compared = measure_each(other, kind, [found[0].threads], **asked)[0][0]
     observed = Observed(
         instructions=found[0].instructions,
         latency_ms=found[0].latency_ms,
@@ -112,6 +151,14 @@ def command(
         most = None if all_operators else _TOP if by_operator else 0
         show(model, found, judgement, operators=most, compared=beside)
     return EXIT_OF_VERDICT[judgement.verdict]
+
+
+def _only_boards(asked: dict[str, Any]) -> None:
+    from armopt.core.errors import UsageError
+
+    for name, value in asked.items():
+        if value is not None:
+            raise UsageError(f"--{name} is for boards, and this device is emulated", "name a board with --host")
 
 
 def _draw(found: Measurement, compared: Measurement | None, names: tuple[str, str], path: Path) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from armopt.compress.data import Data, Split
+from armopt.compress.names import DIGITS_MODEL
 
 # 8x8 pixels upsampled fourfold: 32x32 gives the network as much work as a small real one has.
 _UPSAMPLE = 4
@@ -17,7 +18,6 @@ _SEED = 1
 _EPOCHS = 18
 # (filters, strides) of each depthwise-separable block: enough work for a millisecond on a Raspberry Pi 4.
 _BLOCKS = ((64, 1), (64, 1), (64, 1), (128, 2), (128, 1), (128, 1), (128, 1), (128, 1))
-MODEL_NAME = "digits_ds_cnn.keras"
 
 
 def load_digits_data() -> Data:
@@ -54,7 +54,7 @@ def build_digits_model() -> Any:
 
 def digits_model_file(folder: Path) -> Path:
     """The trained default model of `--data digits`; trained on first use (half a minute), then kept in `folder`."""
-    path = folder / MODEL_NAME
+    path = folder / DIGITS_MODEL
     if path.exists():
         return path
     from armopt.compress.backend import keras
@@ -67,7 +67,7 @@ def digits_model_file(folder: Path) -> Path:
     model.compile(keras.optimizers.Adam(rate), loss, metrics=["accuracy"])
     model.fit(train.x[0], train.y[0], batch_size=32, epochs=_EPOCHS, verbose=0)
     folder.mkdir(parents=True, exist_ok=True)
-    part = folder / f".{os.getpid()}.{MODEL_NAME}"
+    part = folder / f".{os.getpid()}.{DIGITS_MODEL}"
     model.save(part)
     part.replace(path)
     return path

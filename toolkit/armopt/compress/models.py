@@ -20,6 +20,7 @@ from armopt.compress.backend import keras, tf
 from armopt.compress.bridge import bridge_model
 from armopt.compress.data import Array
 from armopt.compress.flatten import is_graph
+from armopt.compress.names import model_name
 from armopt.compress.usercode import import_module
 from armopt.core.errors import ModelError
 
@@ -79,7 +80,7 @@ def load_model(what: str, custom_objects: str | None = None, trust_model: bool =
         raise ModelError(
             f"SavedModel '{what}' holds a graph without its Keras layers", "save the model as .keras instead"
         )
-    return Source(_built(model, what), path.stem, notes)
+    return Source(_built(model, what), model_name(path), notes)
 
 
 def as_source(model: Any) -> Source:

@@ -125,6 +125,9 @@ class BoardFile(Record):
     caches: Caches
     memory: Memory
     runtime: Runtime
+    functional: bool = Field(
+        False, description="true for the virtual board: its timings are no board's and are never held against a limit"
+    )
     own_calibrations: tuple[Calibration, ...] = ()
 
 

@@ -14,6 +14,7 @@ SCHEMA_VERSION = 1
 Evidence = Literal["measured", "modelled", "estimated", "functional"]
 RunnerName = Literal["ssh", "local", "qemu", "vela", "fvp"]
 VerdictName = Literal["met", "missed", "inconclusive", "unstable"]
+Percentile = Literal["p50", "p90", "p95", "max"]
 
 
 class Latency(Record):
@@ -57,10 +58,30 @@ class OperatorTime(Record):
     advice: str = Field("", description="what would make it faster; '' where nothing is known or nothing is to be won")
 
 
+class SustainedPoint(Record):
+    """Some seconds of a run without pauses: the end of them since its start, and what was seen in them."""
+
+    seconds: float
+    p50_ms: float
+    p95_ms: float
+    runs: int
+    mhz: float | None = None
+    temperature_c: float | None = None
+
+
+class Score(Record):
+    """A metric on so many labelled samples."""
+
+    metric: str
+    value: float
+    samples: int
+
+
 class Measurement(Record):
     """One artifact on one device: what was observed, and how well it is known."""
 
     device: str
+    host: str | None = Field(None, description="the board's name; None where it was emulated")
     runner: RunnerName
     evidence: Evidence
     runtime: str = Field(description="runtime and version, for example 'litert 2.1.6'")
@@ -68,8 +89,9 @@ class Measurement(Record):
     freq_mhz: int
     latency_ms: Latency | None = None
     interval_ms: tuple[float, float] | None = Field(
-        None, description="interval of a modelled or estimated p50; None where its error is not known"
+        None, description="where the latency's `percentile` lies; None where its error is not known"
     )
+    percentile: Percentile = Field("p50", description="what `interval_ms` speaks of; p50 unless measured")
     interval_source: str | None = Field(None, description="where the interval comes from, or why there is none")
     instructions: int | None = Field(None, description="instructions per inference, counted under emulation")
     sparse_instructions: int | None = Field(
@@ -79,9 +101,22 @@ class Measurement(Record):
     cycles: int | None = Field(None, description="modelled cycles per inference")
     operators: tuple[OperatorTime, ...] | None = Field(None, description="where the time goes; None if not asked for")
     raw_ms: tuple[float, ...] = ()
+    rounds: tuple[tuple[float, ...], ...] = Field(
+        (), description="milliseconds of every timed inference, in order: one list for each fresh process"
+    )
+    stable: bool | None = Field(None, description="whether the rounds agree with one another; None if not measured")
+    unstable_reason: str | None = None
+    load_ms: float | None = Field(None, description="to load the model, in the median over the processes")
+    peak_memory_kib: int | None = Field(None, description="largest resident memory of a process")
+    temperature_c: tuple[float | None, float | None] | None = Field(
+        None, description="hottest sensor before the first round and after the last one"
+    )
+    throttled: bool | None = Field(None, description="whether the board held its clock back; None if it can't tell")
     outputs_compared: int = Field(0, description="samples whose device output was compared with the host interpreter's")
     outputs_equal: bool | None = None
     output_difference: str | None = Field(None, description="what differs and by how much, where outputs are not equal")
+    sustained: tuple[SustainedPoint, ...] = Field((), description="how latency went on without a pause, if asked for")
+    score: Score | None = Field(None, description="of the board's outputs on labelled samples, if asked for")
     environment: dict[str, str] = Field(default_factory=dict)
     seconds: float = Field(description="wall time that this measurement took on the host")
 
@@ -171,6 +206,7 @@ class Result(Record):
     schema_version: int = SCHEMA_VERSION
     armopt_version: str
     device: str
+    hosts: tuple[str, ...] = Field((), description="the boards that it ran on; none where it was emulated")
     runner: RunnerName
     evidence: Evidence
     model: str
@@ -185,7 +221,14 @@ class Result(Record):
         (), description="built leaves that no other beats in metric, size and latency at once"
     )
     nodes: tuple[Node, ...]
+    measurements: dict[str, Measurement] = Field(
+        default_factory=dict,
+        description="in full, by path, of the chosen leaf and of the first one built: operators, rounds, environment",
+    )
     search: SearchRecord | None = Field(None, description="the search that found the strengths; None without one")
     notes: tuple[str, ...] = Field((), description="what was assumed, inferred or could not be done as asked")
     out: str | None = Field(description="folder with model.tflite, result.json and run_model.py")
+    command: tuple[str, ...] = Field((), description="the command line that asked for it; none where Python did")
+    environment: dict[str, str] = Field(default_factory=dict, description="versions of what built the nodes")
+    finished: str | None = Field(None, description="when the run ended: ISO 8601, UTC")
     seconds: float

@@ -1,4 +1,4 @@
-"""One round of timing on a board: a fresh process that warms up and times inferences. The board's words, checked."""
+"""Rounds of timing on a board, each a fresh process that warms up and times inferences; and slices of a long one."""
 
 from __future__ import annotations
 
@@ -11,6 +11,20 @@ from armopt.core.records import Record
 _Ms = Annotated[float, Field(ge=0, lt=1e7, allow_inf_nan=False)]
 _Celsius = Annotated[float, Field(gt=-100, lt=300, allow_inf_nan=False)]
 _Mhz = Annotated[float, Field(ge=0, lt=1e5, allow_inf_nan=False)]
+
+
+class Slice(Record):
+    """A stretch of a run without pauses: when it ended, since the start, and what was seen at its end."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    index: int = Field(ge=0, lt=1_000_000)
+    seconds: float = Field(ge=0, lt=1e7, allow_inf_nan=False)
+    runs: int = Field(ge=1, lt=1 << 40)
+    raw_ms: tuple[_Ms, ...] = Field(min_length=1, max_length=10_000, description="every so many inferences of `runs`")
+    temperature_c: _Celsius | None = None
+    mhz: _Mhz | None = None
+    throttled: bool | None = None
 
 
 class Round(Record):

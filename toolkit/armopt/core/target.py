@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import math
 import re
-from typing import Literal
 
 from pydantic import Field
 
 from armopt.core.errors import UsageError
 from armopt.core.records import Evidence, Record
-
-Percentile = Literal["p50", "p90", "p95", "max"]
+from armopt.core.records import Percentile as Percentile
 
 _LATENCY_UNITS_MS = {"us": 1e-3, "ms": 1.0, "s": 1e3}
 _BYTE_UNITS = {"": 1, "b": 1, "kb": 1_000, "mb": 1_000_000, "kib": 1024, "mib": 1024**2}

@@ -4,15 +4,19 @@ It needs Python 3.9, numpy and a runtime (ai_edge_litert or tflite_runtime), and
 is. Called as `python agent.py JOBS.json`, a list of jobs that are run in turn, each with these keys: `model`, `inputs`
 and `outputs` (paths; .npz with arrays `a0`, `a1`, ... whose first axis is the samples), `threads`, `delegate` (false:
 the runtime's own kernels, not XNNPACK's), `warmups`, `mark` (true: marker system calls around the first sample's
-inference). It writes one JSON object a line: `loaded`, `progress` and `done` for each job in turn, or `error`.
+inference). A job with `time` is timed instead: {`warmup_s`, `seconds` of timing, at most `inferences` (null: as many as
+fit), `cpus` to be pinned to or null, `slices`: so many stretches of `seconds` without a pause}. It writes one JSON
+object a line: `loaded`, `progress`, `slice` and `done` for each job in turn, or `error`.
 """
 
 from __future__ import annotations
 
 import ctypes
 import functools
+import gc
 import importlib
 import json
+import os
 import resource
 import sys
 import time
@@ -24,6 +28,10 @@ import numpy as np
 # Descriptors that no process has: the counting plugin watches for close() of them, the kernel answers EBADF.
 MARK_START, MARK_STOP, MARK_WARM, MARK_BASE, MARK_END = -770001, -770002, -770003, -770004, -770005
 AARCH64_CLOSE = 57  # marks are only asked for where the emulator runs this
+FEWEST = 20  # timed inferences, however long they take
+MOST_TOLD = 5000  # of a slice; of a model of microseconds there are a million
+CPUS, THERMAL = Path("/sys/devices/system/cpu"), Path("/sys/class/thermal")
+FIRMWARE = Path("/sys/devices/platform/soc/soc:firmware/get_throttled")  # a Raspberry Pi's, in hex
 # The library that holds the kernels: of ai_edge_litert, of tflite_runtime.
 LIBRARIES = ("libpywrap_litert_common.so", "_pywrap_tensorflow_interpreter_wrapper")
 
@@ -102,7 +110,10 @@ def run(jobs: list[dict[str, Any]]) -> int:
     to_mark = [job for job in jobs if job.get("mark")]
     try:
         for job in jobs:
-            code = run_model(job, last_mark=bool(to_mark) and job is to_mark[-1])
+            if job.get("time"):
+                code = time_model(job)
+            else:
+                code = run_model(job, last_mark=bool(to_mark) and job is to_mark[-1])
             if code:
                 return code
         return 0
@@ -159,6 +170,122 @@ def run_model(job: dict[str, Any], last_mark: bool) -> int:
     described = [describe(tensor) for tensor in interpreter.get_output_details()]
     peak_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     say("done", outputs=described, raw_ms=raw_ms, peak_memory_kib=peak_kib, numpy=np.__version__)
+    return 0
+
+
+def told_by_kernel(path: Path) -> str:
+    """A file of /proc or /sys; '' where it is not there or not for us."""
+    try:
+        return path.read_text(encoding="utf-8", errors="replace").strip()
+    except OSError:
+        return ""
+
+
+def temperature_c() -> float | None:
+    """The warmest sensor; None where the kernel shows none."""
+    texts = [told_by_kernel(zone / "temp") for zone in THERMAL.glob("thermal_zone*")]
+    return max([int(text) / 1e3 for text in texts if text.lstrip("-").isdigit()], default=None)
+
+
+def clock_mhz() -> float | None:
+    """The fastest clock among the processors that this process may use; None where the kernel does not tell."""
+    cpus = os.sched_getaffinity(0)
+    texts = [told_by_kernel(CPUS / f"cpu{cpu}" / "cpufreq" / "scaling_cur_freq") for cpu in cpus]
+    return max([int(text) / 1e3 for text in texts if text.isdigit()], default=None)
+
+
+def firmware_flags() -> int | None:
+    """A Raspberry Pi's: bits 0 to 3 say that the clock is held back now, 16 to 19 that it was since the start."""
+    flags = told_by_kernel(FIRMWARE)
+    return int(flags, 16) if flags else None
+
+
+def throttled(before: int | None) -> bool | None:
+    """Whether the clock is held back, or was since the flags were `before`; None where the board does not tell."""
+    flags = firmware_flags()
+    if flags is not None:
+        return bool(flags & 0xF or flags & ~(before or 0) & 0xF0000)
+    processors = [one for one in THERMAL.glob("cooling_device*") if "cpu" in told_by_kernel(one / "type").lower()]
+    states = [told_by_kernel(one / "cur_state") for one in processors]
+    return any(state not in ("", "0") for state in states) if states else None
+
+
+def random_sample(tensor: dict[str, Any]) -> Any:
+    """A sample of a tensor's type, the same every time; wide integers are zero, for they may be indices."""
+    random, dtype = np.random.default_rng(1), np.dtype(tensor["dtype"])
+    if dtype.kind == "f":
+        return random.random(tensor["shape"], dtype=np.float32).astype(dtype)
+    if dtype.kind in "iu" and dtype.itemsize <= 2:
+        return random.integers(np.iinfo(dtype).min, np.iinfo(dtype).max, tensor["shape"], dtype, endpoint=True)
+    return np.zeros(tensor["shape"], dtype)
+
+
+def timed(interpreter: Any, feed: Callable[[], None], seconds: float, most: int | None, fewest: int) -> list[float]:
+    """Milliseconds of each inference, until `seconds` are over or there are `most`; `fewest` in any case."""
+    raw_ms: list[float] = []
+    end = time.perf_counter() + seconds
+    while len(raw_ms) < fewest or (time.perf_counter() < end and (most is None or len(raw_ms) < most)):
+        feed()
+        began = time.perf_counter_ns()
+        interpreter.invoke()
+        raw_ms.append((time.perf_counter_ns() - began) / 1e6)
+    return raw_ms
+
+
+def time_model(job: dict[str, Any]) -> int:
+    """Time a model in this process, after it warmed up; its own samples in turn, or a random one."""
+    asked = job["time"]
+    if asked.get("cpus"):
+        try:
+            os.sched_setaffinity(0, asked["cpus"])  # the runtime's threads inherit it
+        except OSError as error:
+            say("error", kind="cpus", text=f"can't be pinned to {asked['cpus']}: {error.strerror}")
+            return 2
+    interpreter_class, runtime, own_kernels = load_runtime()
+    options = {} if job.get("delegate", True) else {"experimental_op_resolver_type": own_kernels}
+    began = time.perf_counter()
+    interpreter = make_interpreter(interpreter_class, job["model"], job["threads"], **options)
+    inputs = interpreter.get_input_details()
+    load_ms = 1e3 * (time.perf_counter() - began)
+    say("loaded", runtime=runtime, numpy=np.__version__, load_ms=load_ms)
+    arrays = [random_sample(tensor)[None] for tensor in inputs]
+    if job.get("inputs"):
+        with np.load(job["inputs"], allow_pickle=False) as stored:
+            arrays = [stored[f"a{position}"] for position in range(len(stored.files))]
+        wrong = check(arrays, inputs)
+        if wrong:
+            say("error", kind="input", text=wrong)
+            return 2
+    turn = 0
+
+    def feed() -> None:
+        nonlocal turn
+        for array, tensor in zip(arrays, inputs):  # noqa: B905
+            interpreter.set_tensor(tensor["index"], array[turn % len(array)].reshape(tensor["shape"]))
+        turn += 1
+
+    gc.disable()
+    before, flags = (temperature_c(), clock_mhz()), firmware_flags()
+    timed(interpreter, feed, asked["warmup_s"], None, 1)
+    raw_ms: list[float] = []
+    began, slices = time.monotonic(), asked.get("slices", 0)
+    for index in range(slices):
+        one = timed(interpreter, feed, asked["seconds"], None, 1)
+        seen = {"temperature_c": temperature_c(), "mhz": clock_mhz(), "throttled": throttled(flags)}
+        thinned = one[:: 1 + len(one) // MOST_TOLD]
+        say("slice", index=index, seconds=time.monotonic() - began, runs=len(one), raw_ms=thinned, **seen)
+    if not slices:
+        raw_ms = timed(interpreter, feed, asked["seconds"], asked["inferences"], FEWEST)
+    cpu = min(os.sched_getaffinity(0))
+    say(
+        "done",
+        raw_ms=raw_ms,
+        mhz=[before[1], clock_mhz()],
+        temperature_c=[before[0], temperature_c()],
+        throttled=throttled(flags),
+        governor=told_by_kernel(CPUS / f"cpu{cpu}" / "cpufreq" / "scaling_governor")[:80] or None,
+        peak_memory_kib=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss,
+    )
     return 0
 
 

@@ -6,10 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
-from armopt.compress.data import Array, Data
-from armopt.compress.interpreter import HostInterpreter, dequantize
+from armopt.compress.data import Data
 from armopt.compress.task import Task
 from armopt.core.device import BoardKind
 from armopt.core.events import Doing, Listener, Note
@@ -17,6 +14,7 @@ from armopt.core.records import Evidence, Measurement, RunnerName
 from armopt.core.version import VERSION
 from armopt.measuring import REVISION, measure
 from armopt.search.builder import Built
+from armopt.search.samples import SplitSamples
 from armopt.search.store import Store, key_of
 
 # Samples whose outputs every leaf has to show on the device; the chosen one shows the whole test split where that is
@@ -71,10 +69,11 @@ class DeviceRuns:
         """Figures of one leaf on the device, from the store where the same file was measured there before."""
 
         def run() -> dict[str, Any]:
-            found, _ = self._run(built, _SAMPLES)
+            found, _ = self._run(built, _SAMPLES, by_operator=True)
             return {"seconds": found.seconds, "measurement": found.model_dump()}
 
-        return Measurement.model_validate(self._remembered("measurement", built, self.threads, run)["measurement"])
+        remembered = self._remembered("measurement by operator", built, self.threads, run)
+        return Measurement.model_validate(remembered["measurement"])
 
     def draft(self, built: Built) -> Measurement:
         """Figures of a leaf that stands for others of its shape: one sample runs, and what comes out means nothing."""
@@ -111,33 +110,15 @@ class DeviceRuns:
             entry = self.store.put(key, lambda folder: record)
         return entry.record
 
-    def _run(self, built: Built, count: int) -> tuple[Measurement, float]:
-        host = HostInterpreter(built.tflite)
-        batch = host.batch
-        rows = max(batch, min(count, len(self.data.test)) // batch * batch)
-        chosen = self.data.test.take(np.arange(rows) % len(self.data.test))
-        typed = host.typed(chosen.x)
-        samples = [_as_samples(typed[position], batch) for position in host.positions()]
+    def _run(self, built: Built, count: int, by_operator: bool = False) -> tuple[Measurement, float]:
+        samples = SplitSamples(built.tflite, self.data.test, count)
         found, outputs = measure(
             built.tflite,
             self.device,
-            samples=samples,
+            samples=samples.arrays,
             threads=self.threads,
+            by_operator=by_operator,
             offline=self.offline,
             say=lambda text: self.listener(Doing(text)),
         )
-        real = tuple(
-            dequantize(_as_rows(outputs[position], batch), detail)
-            for position, detail in zip(host.output_positions(), host.outputs, strict=True)
-        )
-        return found, self.task.score(chosen.y, real)
-
-
-def _as_samples(array: Array, batch: int) -> Array:
-    """Rows grouped into whole inferences: (inferences, batch, ...)."""
-    return array.reshape(-1, batch, *array.shape[1:])
-
-
-def _as_rows(array: Array, batch: int) -> Array:
-    """(inferences, batch, ...) back to rows."""
-    return array.reshape(-1, *array.shape[2:]) if array.ndim > 1 and array.shape[1] == batch else array
+        return found, self.task.score(samples.chosen.y, samples.real(outputs))

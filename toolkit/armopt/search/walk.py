@@ -39,6 +39,7 @@ class Walked:
         pareto: leaves that no other beats.
         built: finished nodes by path.
         errors: why nodes failed, by path.
+        measured: leaves on the device, by path, in the order of building.
     """
 
     nodes: dict[str, Node]
@@ -48,6 +49,7 @@ class Walked:
     pareto: tuple[str, ...] = ()
     built: dict[str, Built] = field(default_factory=dict)
     errors: dict[str, ArmoptError] = field(default_factory=dict)
+    measured: dict[str, Measurement] = field(default_factory=dict)
 
 
 class Walk:
@@ -154,7 +156,7 @@ class Walk:
     def _finish_leaf(self, path: str, built: Built, measured: Measurement) -> None:
         """Judge a leaf by what was measured."""
         on_test, on_val = self._judge(built, measured, "test"), self._judge(built, measured, "val")
-        self._on_val[path] = on_val
+        self._on_val[path], self._found.measured[path] = on_val, measured
         if path == "ptq":
             self._missed_by_ptq = on_val.missed | on_test.missed
         status, reason = _status(on_test, on_val)

@@ -128,6 +128,8 @@ def _provenance(result: Result) -> str:
         "vela": "was compiled for the NPU; latency is the compiler's estimate",
         "fvp": "ran on a simulated NPU; latency was estimated from its cycles",
     }[result.runner]
+    if result.evidence == "functional":
+        how = "ran the models; how fast means nothing there and is not shown"
     return (
         f"{clean(result.device)} {how}. gzip: size of the compressed file; zeros: share of weights; codes: the most "
         f"distinct values in one tensor. {clean(result.metric.name)} is on the test split, of the .tflite."

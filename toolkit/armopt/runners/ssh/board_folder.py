@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
 import socket
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 # A connection that breaks is made again for so long, counted from the last time that the board said something.
 PATIENCE_S = 30.0
 _CHUNK = 1 << 16
+_SPOKEN_S = 2.0
 _MOST_BYTES = 1 << 26
 _FILE_LIMIT = 1 << 30
 _REFUSALS = ("disk", "os", "usage", "cut", "damaged", "gone")  # of the board's scripts themselves, not of the agent
@@ -115,12 +117,18 @@ class BoardFolder:
         found = self._ask("files", ["have", self.host.folder, *names])[-1].get("found")
         missing = [name for name in names if not isinstance(found, list) or name not in found]
         if missing:
-            self._ask("files", ["put", self.host.folder], payload=lambda: _framed(missing, contents))
+            told = self._telling_sent(sum(_size(contents[name]) for name in missing))
+            self._ask("files", ["put", self.host.folder], payload=lambda: _framed(missing, contents, told))
         return sum(_size(contents[name]) for name in missing)
 
-    def unpack(self, name: str, archives: Sequence[str]) -> None:
-        """Make the folder `runtimes/NAME` out of wheels that are on the board."""
-        self._ask("files", ["unpack", self.host.folder, name, *archives], silence_s=300.0)
+    def unpack(self, name: str, archives: Sequence[str]) -> bool:
+        """Have the folder `runtimes/NAME`, made out of wheels on the board; False where it lacks some of those."""
+        told = self._ask("files", ["unpack", self.host.folder, name, *archives], silence_s=300.0)[-1]
+        return bool(told["event"] == "unpacked")
+
+    def text(self, name: str, args: Sequence[str]) -> bytes:
+        """What a script prints that tells no events."""
+        return self._patiently(lambda: run_script(self._connected(), self.host, board_script(name), args)).stdout
 
     def start(self, run: str, spec: Mapping[str, Any]) -> None:
         """Start a run, or find it running or ended."""
@@ -260,6 +268,18 @@ class BoardFolder:
             )
         return bytes(lines.content)
 
+    def _telling_sent(self, size: int) -> Callable[[int], None]:
+        """Tells every few seconds how much of a long transfer is done."""
+        spoke = time.monotonic()
+
+        def tell(sent: int) -> None:
+            nonlocal spoke
+            if time.monotonic() - spoke > _SPOKEN_S:
+                spoke = time.monotonic()
+                self._say(f"{self.host.name}: sent {sent / 1e6:.0f} of {size / 1e6:.0f} MB")
+
+        return tell
+
     def _refuse(self, failed: Event) -> None:
         kind, text = failed["kind"], " ".join(str(failed.get("text", "")).split())[:300]
         if kind == "cut":
@@ -307,16 +327,16 @@ def _size(content: Content) -> int:
     return len(content) if isinstance(content, bytes) else content.stat().st_size
 
 
-def _framed(names: Sequence[str], contents: Mapping[str, Content]) -> Iterator[bytes]:
+def _framed(names: Sequence[str], contents: Mapping[str, Content], on_sent: Callable[[int], None]) -> Iterator[bytes]:
+    sent = 0
     for name in names:
         content = contents[name]
         yield json.dumps({"sha256": name, "size": _size(content)}).encode() + b"\n"
-        if isinstance(content, bytes):
-            yield content
-        else:
-            with content.open("rb") as file:
-                while chunk := file.read(_CHUNK):
-                    yield chunk
+        with io.BytesIO(content) if isinstance(content, bytes) else content.open("rb") as file:
+            while chunk := file.read(_CHUNK):
+                yield chunk
+                sent += len(chunk)
+                on_sent(sent)
     yield b"\n"
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from pydantic import ValidationError
 
 from armopt.core.errors import DeviceError, ModelError, UsageError
-from armopt.core.rounds import Round
+from armopt.core.rounds import Round, Slice
 from armopt.runners.agent_job import AGENT, WARMUPS
 from armopt.runners.base import Job, RunResult, Say
 from armopt.runners.ssh.board_folder import BoardFolder, Content, sha256_of
@@ -24,6 +24,7 @@ from armopt.runners.ssh.told import Event
 
 # Without a new sample, round or word of cooling for so long, a run hangs.
 QUIET_S = 300.0
+SLICE_S = 5.0  # of sustained work are told of together
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,7 @@ class Timing:
         cpus: to be pinned to; None leaves that to the kernel.
         cool_below_c: wait before each round until the board is no warmer.
         cool_wait_s: but no longer than this.
+        sustain_s: in place of rounds, one process works so long without a pause.
     """
 
     rounds: int
@@ -47,6 +49,7 @@ class Timing:
     cpus: tuple[int, ...] | None = None
     cool_below_c: float | None = None
     cool_wait_s: float = 60.0
+    sustain_s: float | None = None
 
 
 @dataclass(frozen=True)
@@ -59,10 +62,11 @@ class Setup:
 
 @dataclass(frozen=True)
 class Ran:
-    """What came of a run: a result per job, and the rounds of timing the first."""
+    """What came of a run: a result per job, and the rounds of timing the first, or the slices of sustained work."""
 
     results: tuple[RunResult, ...]
     rounds: tuple[Round, ...]
+    slices: tuple[Slice, ...] = ()
 
 
 class BoardRun:
@@ -93,6 +97,7 @@ class BoardRun:
         key = hashlib.sha256(json.dumps(self._spec, sort_keys=True).encode()).hexdigest()
         self._journal = Journal(board.host.name, key)
         self._rounds: list[Round] = []
+        self._slices: list[Slice] = []
         self._told: list[dict[str, Any]] = []
         self._failed: Event | None = None
         self._done = self._ended = False
@@ -130,7 +135,7 @@ class BoardRun:
         results = tuple(self._result(name, index) for index in range(len(self._jobs)))
         self._journal.close()
         self._board.forget(name)
-        return Ran(results, tuple(self._rounds))
+        return Ran(results, tuple(self._rounds), tuple(self._slices))
 
     def _leave(self, name: str) -> None:
         """Stop the board's work; a second Ctrl-C, or a lost connection, leaves it to end by itself."""
@@ -162,9 +167,17 @@ class BoardRun:
         spec["rounds"] = timing.rounds if timing else 0
         if timing is not None:
             cpus = list(timing.cpus) if timing.cpus else None
-            told = {"warmup_s": timing.warmup_s, "inferences": timing.inferences, "seconds": timing.seconds}
+            told: dict[str, Any] = {
+                "warmup_s": timing.warmup_s,
+                "inferences": timing.inferences,
+                "seconds": timing.seconds,
+            }
             shared = {key: jobs[0][key] for key in ("model", "inputs", "threads", "delegate")}
             spec["timing"] = {**shared, "time": {**told, "cpus": cpus}}
+            if timing.sustain_s is not None:
+                    slices = max(20, round(timing.sustain_s / SLICE_S))
+                told |= {"seconds": timing.sustain_s / slices, "slices": slices, "cpus": cpus}
+                spec["sustain"], spec["rounds"] = {**shared, "time": told}, 0
             if timing.cool_below_c is not None:
                 spec["cool"] = {"below_c": timing.cool_below_c, "wait_s": timing.cool_wait_s}
         return spec
@@ -178,6 +191,8 @@ class BoardRun:
         kind = event["event"]
         if kind == "round":
             self._hear_round(event)
+        elif kind == "slice":
+            self._hear_slice(event)
         elif kind == "outputs" and isinstance(event.get("told"), list):
             self._told, self._heard = event["told"], time.monotonic()
         elif kind == "progress":
@@ -212,6 +227,18 @@ class BoardRun:
         if self._enough(self._rounds) and len(self._rounds) < most:
             self._done = True
             self._board.stop(self._journal.run)
+
+    def _hear_slice(self, event: Event) -> None:
+        try:
+            made = Slice.model_validate(event.get("told"))
+        except ValidationError as error:
+            raise self._nonsense("a slice") from error
+        if made.index > len(self._slices):
+            raise self._nonsense("a slice's number")
+        self._heard = time.monotonic()
+        self._slices = [*self._slices[: made.index], made]  # a run that died begins again with the first
+        middle = sorted(made.raw_ms)[len(made.raw_ms) // 2]
+        self._say(f"{self._where}: {middle:.3g} ms after {made.seconds:.0f} s")
 
     def _round(self, told: dict[str, Any]) -> Round:
         try:

@@ -90,10 +90,14 @@ def store(files: Path, digest: str, size: int, stream: BinaryIO) -> None:
 
 
 def unpack(folder: Path, name: str, archives: list[str]) -> None:
-    """Make a folder of Python packages out of wheels that are stored: `runtimes/NAME`."""
+    """Make the folder of packages `runtimes/NAME` out of wheels that are stored; say which of them are missing."""
     target = folder / "runtimes" / checked(name)
     if target.is_dir():
         say("unpacked", folder=str(target))
+        return
+    missing = [archive for archive in archives if not (folder / "files" / checked(archive)).is_file()]
+    if missing:
+        say("missing", files=missing)
         return
     building = folder / "runtimes" / ".part"
     shutil.rmtree(building, ignore_errors=True)
@@ -107,6 +111,8 @@ def unpack(folder: Path, name: str, archives: list[str]) -> None:
     compileall.compile_dir(str(building), quiet=2)
     os.sync()
     os.rename(building, target)
+    for archive in archives:  # they have served
+        (folder / "files" / archive).unlink()
     say("unpacked", folder=str(target))
 
 

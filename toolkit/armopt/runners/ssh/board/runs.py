@@ -110,6 +110,8 @@ def supervise(folder: Path, run: Path, token: str) -> None:
             ok = agent(folder, run, spec, spec["outputs"], log, "outputs")
         rounds = [event["index"] for event in done if event["event"] == "round"]
         first = max([spec.get("first_round", 0), *(index + 1 for index in rounds)])
+        if spec.get("sustain") and ok:
+            ok = agent(folder, run, spec, [spec["sustain"]], log, "sustained")
         for index in range(first, spec.get("rounds", 0)):
             if not ok or (run / "stop").exists():
                 break
@@ -162,6 +164,8 @@ def agent(
                 told[-1].update(event)
             elif kind == "error":
                 failed = event
+            elif kind == "slice":
+                log.write("slice", told=event)
             elif kind == "progress" and time.monotonic() - shown > SHOWN_S:
                 shown = time.monotonic()
                 log.write("progress", done=event["done"], samples=event["samples"])

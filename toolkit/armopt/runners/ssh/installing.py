@@ -1,0 +1,76 @@
+"""A chosen model on a board for good: a version of its own, the link `current`, and the way back."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from armopt.core.errors import DeviceError
+from armopt.runners.ssh.board_folder import BoardFolder, Content, sha256_of
+from armopt.runners.ssh.told import Event
+
+if TYPE_CHECKING:
+    from armopt.runners.ssh.board_run import Setup
+
+
+@dataclass(frozen=True)
+class Installed:
+    """A model on a board.
+
+    Attributes:
+        host: the board's name.
+        folder: on the board, of the version that is used now.
+        version: its number.
+        new: False where that version was there already.
+    """
+
+    host: str
+    folder: str
+    version: int
+    new: bool
+
+
+def name_on_board(model: str) -> str:
+    """A model's name as a folder may be called; names that would fall together keep apart by a checksum."""
+    plain = re.sub(r"[^0-9A-Za-z._-]+", "-", model).strip("-.")[:60]
+    return plain if plain == model else f"{plain or 'model'}-{hashlib.sha256(model.encode()).hexdigest()[:8]}"
+
+
+def install(board: BoardFolder, setup: Setup, model: str, files: Mapping[str, Content]) -> Installed:
+    """Install files as the next version of a model; the board has to be locked.
+
+    Args:
+        board: where to.
+        setup: what runs the model there.
+        model: its name.
+        files: `model.tflite`, `run_model.py` and whatever belongs to them, by name.
+
+    Raises:
+        DeviceError: the board failed, its disk is full.
+    """
+    digests = {name: sha256_of(content) for name, content in files.items()}
+    board.send({digests[name]: content for name, content in files.items()})
+    manifest = {"files": digests, "python": setup.python, "runtime": setup.runtime, "model": model}
+    name = name_on_board(model)
+    told = board.script("install", ["install", board.host.folder, name], json.dumps(manifest).encode())
+    return _installed(board, told[-1])
+
+
+def rollback(board: BoardFolder, model: str) -> Installed:
+    """Let a model's `current` be the version before the one that it is.
+
+    Raises:
+        DeviceError: there is no earlier version, or the board failed.
+    """
+    return _installed(board, board.script("install", ["rollback", board.host.folder, name_on_board(model)])[-1])
+
+
+def _installed(board: BoardFolder, event: Event) -> Installed:
+    folder, version = event.get("folder"), event.get("version")
+    if event["event"] != "installed" or not isinstance(folder, str) or not isinstance(version, int):
+        raise DeviceError(f"{board.host.name} does not say what was installed", "run again")
+    return Installed(board.host.name, folder[:500], version, event.get("new") is True)
