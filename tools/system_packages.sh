@@ -1,7 +1,8 @@
 #!/bin/bash
 # Installs what only the system's package manager can bring: a Python with venv, a C compiler for the counting plugin,
-# QEMU's user-mode emulator, mmdebstrap for the emulated board's file system, and LLVM for the cycles of its code. Asks for
-# nothing that is there.
+# QEMU's user-mode emulator, mmdebstrap for the emulated board's file system, LLVM for the cycles of its code, and for
+# boards over SSH an ssh client, QEMU's system emulator (the virtual board) and an sshd for the tests. Asks for nothing that
+# is there.
 set -euo pipefail
 
 say() { printf '==> %s\n' "$*" >&2; }
@@ -15,7 +16,10 @@ elif ! "$python" -c 'import ensurepip, venv' 2>/dev/null; then
 fi
 printf '#include <stdio.h>\n' | cc -E - >/dev/null 2>&1 || missing+=(gcc libc6-dev)
 command -v qemu-aarch64 >/dev/null || missing+=(qemu-user)
+command -v qemu-system-aarch64 >/dev/null || missing+=(qemu-system-arm)
 command -v mmdebstrap >/dev/null || missing+=(mmdebstrap)
+command -v ssh >/dev/null || missing+=(openssh-client)
+[ -x /usr/sbin/sshd ] || command -v sshd >/dev/null || missing+=(openssh-server)
 # Older ones, which go without the number, have other models of the cores (latency/llvm_mca.py).
 has_llvm() {
     { command -v llvm-mca-19 && command -v llvm-mc-19; } >/dev/null && return
@@ -51,5 +55,19 @@ else
 fi
 say "system packages: installing ${missing[*]}"
 apt_get() { "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -qq -o Acquire::Retries=3 "$@" >&2; }
+# Tests run an sshd of their own on the loopback; the package would start one that all the network reaches.
+keep_sshd_off() {
+    local unit
+    if [ -d /run/systemd/system ]; then
+        for unit in ssh.service ssh.socket; do
+            [ -e "/etc/systemd/system/$unit" ] || "${as_root[@]}" systemctl mask "$unit" >&2
+        done
+        say "openssh-server: its service stays off (to have it: systemctl unmask ssh.service ssh.socket)"
+    fi
+    [ -e /usr/sbin/policy-rc.d ] && return
+    printf '#!/bin/sh\nexit 101\n' | "${as_root[@]}" install -m 755 /dev/stdin /usr/sbin/policy-rc.d
+    trap '"${as_root[@]}" rm -f /usr/sbin/policy-rc.d' EXIT
+}
+case " ${missing[*]} " in *" openssh-server "*) keep_sshd_off ;; esac
 apt_get update || give_up "apt-get update failed: mend the machine's package sources, then make again"
 apt_get install -y --no-install-recommends "${missing[@]}" || give_up "apt-get could not install them: see above"

@@ -6,12 +6,16 @@ from typing import Any
 
 import click
 
+from armopt.cli.board import board
 from armopt.cli.output import json_option, print_json, print_rich, say
 
 
 @click.group()
 def command() -> None:
     """Set up the emulated boards, or show what is there. `deploy` and `measure` set up on first use by themselves."""
+
+
+command.add_command(board)
 
 
 @command.command()

@@ -12,23 +12,20 @@ import hashlib
 import importlib.util
 import shutil
 import sys
-import tempfile
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 
-from filelock import FileLock
 from pydantic import BaseModel, ConfigDict
 
 from armopt.catalog.search_path import cache_dir
 from armopt.core.device import BoardKind
 from armopt.core.errors import DeviceError
 from armopt.runners.base import Say
+from armopt.runners.qemu.debian import NETWORK, build_once, compile_python, extract_packages, require_debian
 from armopt.runners.qemu.tools import require, run
 
 LOCK_FILE = Path(__file__).with_name("sysroot.lock.toml")
-KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")  # what mmdebstrap checks Debian's signatures with
-_NETWORK = "check the network, then run again: nothing half-built is kept"
 
 
 class Wheel(BaseModel):
@@ -76,31 +73,24 @@ def ensure_sysroot(*, say: Say, offline: bool) -> Path:
     Raises:
         DeviceError: a program is missing, fetching failed, or `offline` and the folder is not there yet.
     """
-    text = LOCK_FILE.read_bytes()
-    root = cache_dir() / "sysroot" / hashlib.sha256(text).hexdigest()[:12]
+    root = cache_dir() / "sysroot" / hashlib.sha256(LOCK_FILE.read_bytes()).hexdigest()[:12]
     if root.is_dir():
         return root
     if offline:
         raise DeviceError(f"the emulator's system is not in the cache ({root})", "run once without --offline")
     require("qemu-aarch64", "mmdebstrap")
-    if not KEYRING.is_file():  # Ubuntu does not bring it
-        raise DeviceError(
-            f"Debian's signing keys are missing ({KEYRING})", "run: apt-get install debian-archive-keyring"
-        )
+    require_debian()
     lock = read_lock()
-    root.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(f"{root}.lock"):
-        if root.is_dir():  # another process built it while this one waited
-            return root
-        with tempfile.TemporaryDirectory(dir=root.parent, prefix="building-") as scratch:
-            tree = Path(scratch) / "root"
-            _extract_packages(tree, lock, say)
-            for name, runtime in lock.runtimes.items():
-                _install_wheels(tree / site_of(name), runtime.wheels, lock.python, Path(scratch), say)
-            say("emulator: compiling its Python modules")
-            _compile(tree, lock)
-            tree.rename(root)
-    return root
+
+    def build(tree: Path) -> None:
+        say(f"emulator: extracting {lock.architecture} packages of Debian {lock.suite}")
+        extract_packages(tree, lock.suite, lock.architecture, lock.packages)
+        for name, runtime in lock.runtimes.items():
+            _install_wheels(tree / site_of(name), runtime.wheels, lock.python, tree.parent, say)
+        say("emulator: compiling its Python modules")
+        compile_python(tree, lock.python, [f"usr/lib/python{lock.python}", *map(site_of, lock.runtimes)])
+
+    return build_once(root, build)
 
 
 def ensure_board_root(device: BoardKind, *, say: Say, offline: bool) -> Path:
@@ -109,12 +99,8 @@ def ensure_board_root(device: BoardKind, *, say: Say, offline: bool) -> Path:
     shown = _kernel_files(device)
     key = hashlib.sha256(f"{shared.name} {sorted(shown.items())}".encode()).hexdigest()[:8]
     root = cache_dir() / "sysroot" / f"{shared.name}-{device.cpu.core}-{key}"
-    if root.is_dir():
-        return root
-    with FileLock(f"{root}.lock"), tempfile.TemporaryDirectory(dir=root.parent, prefix="building-") as scratch:
-        if root.is_dir():
-            return root
-        tree = Path(scratch) / "root"
+
+    def build(tree: Path) -> None:
         for name, content in shown.items():
             (tree / name).parent.mkdir(parents=True, exist_ok=True)
             (tree / name).write_text(content, encoding="ascii")
@@ -122,8 +108,8 @@ def ensure_board_root(device: BoardKind, *, say: Say, offline: bool) -> Path:
             if entry.name not in ("proc", "sys"):
                 # Relative, so that the cache can be moved or restored elsewhere as a whole.
                 (tree / entry.name).symlink_to(Path("..") / shared.name / entry.name)
-        tree.rename(root)
-    return root
+
+    return build_once(root, build)
 
 
 def _kernel_files(device: BoardKind) -> dict[str, str]:
@@ -137,19 +123,6 @@ def package_versions(root: Path) -> dict[str, str]:
     """Debian package -> version of what was extracted."""
     lines = (root / "packages.txt").read_text(encoding="ascii").splitlines()
     return dict(line.split(" ", 1) for line in lines)
-
-
-def _extract_packages(tree: Path, lock: SysrootLock, say: Say) -> None:
-    say(f"emulator: extracting {lock.architecture} packages of Debian {lock.suite}")
-    # chrootless needs neither root nor user namespaces: nothing of the foreign system is run.
-    options = ["--variant=extract", "--mode=chrootless", f"--architectures={lock.architecture}"]
-    options += ["--skip=cleanup/apt/cache", "--quiet", f"--include={','.join(lock.packages)}"]
-    run(["mmdebstrap", *options, lock.suite, str(tree)], "extracting the emulator's system", _NETWORK)
-    archives = tree / "var/cache/apt/archives"
-    fetched = sorted(path.stem.split("_") for path in archives.glob("*.deb"))
-    listed = "".join(f"{name} {version.replace('%3a', ':')}\n" for name, version, _ in fetched)
-    shutil.rmtree(archives)
-    (tree / "packages.txt").write_text(listed, encoding="ascii")
 
 
 def _install_wheels(site: Path, wheels: Sequence[Wheel], python: str, scratch: Path, say: Say) -> None:
@@ -167,21 +140,4 @@ def _install_wheels(site: Path, wheels: Sequence[Wheel], python: str, scratch: P
         command = [uv, "pip", "install", "--python", sys.executable, "--python-platform", "aarch64-manylinux_2_28"]
     else:
         raise DeviceError("neither pip nor uv is there to fetch the emulator's wheels", "run: python -m ensurepip")
-    run([*command, *common], "fetching the emulator's wheels", _NETWORK)
-
-
-def _compile(tree: Path, lock: SysrootLock) -> None:
-    """Byte-compile the system's modules: emulated start-up falls from 8 s to 1.6 s."""
-    folders = [f"usr/lib/python{lock.python}", *map(site_of, lock.runtimes)]
-    if sys.version_info[:2] == tuple(map(int, lock.python.split("."))):
-        interpreter = [sys.executable]  # same bytecode format, and ten times faster than emulated
-    else:
-        interpreter = ["qemu-aarch64", "-L", str(tree), str(tree / f"usr/bin/python{lock.python}")]
-    # Modules of other Python versions' syntax in test folders may not compile: that is no failure.
-    options = ["-qq", "-j0", "-s", str(tree), "-p", "/", "--invalidation-mode", "unchecked-hash"]
-    command = [*interpreter, "-m", "compileall", *options, *(str(tree / folder) for folder in folders)]
-    try:
-        run(command, "compiling the emulator's Python modules")
-    except DeviceError:
-        if not any((tree / folders[0]).glob("__pycache__/*.pyc")):
-            raise
+    run([*command, *common], "fetching the emulator's wheels", NETWORK)

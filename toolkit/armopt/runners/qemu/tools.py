@@ -10,13 +10,15 @@ from armopt.core.errors import DeviceError
 
 # program -> Debian and Ubuntu package
 PACKAGES = {"qemu-aarch64": "qemu-user", "mmdebstrap": "mmdebstrap", "cc": "gcc libc6-dev"}
+# The same for the virtual board, which emulated boards do without.
+BOARD_PACKAGES = {"qemu-system-aarch64": "qemu-system-arm", "mmdebstrap": "mmdebstrap"}
 
 
 def require(*programs: str) -> None:
     """Raise DeviceError naming every missing program's package, if any is missing."""
     missing = [program for program in programs if shutil.which(program) is None]
     if missing:
-        packages = " ".join(PACKAGES[program] for program in missing)
+        packages = " ".join((PACKAGES | BOARD_PACKAGES)[program] for program in missing)
         raise DeviceError(f"the emulator needs {', '.join(missing)}", f"run: apt-get install {packages}")
 
 
