@@ -133,13 +133,7 @@ def command(
             found, _ = measure_each(model, kind, threads or (kind.runtime.threads,), **asked)
             if other is not None:
                 compared = measure_each(other, kind, [found[0].threads], **asked)[0][0]
-    observed = Observed(
-        instructions=found[0].instructions,
-        latency_ms=found[0].latency_ms,
-        interval_ms=found[0].interval_ms,
-        evidence=found[0].evidence,
-    )
-    judgement = judge(target, observed, Metric(name="accuracy"))
+    judgement = judge(target, Observed.by(found[0]), Metric(name="accuracy"))
     if plot is not None:
         _draw(found[0], compared, names_of(model, other or model), Path(plot))
     beside = (other, compared) if other is not None and compared is not None else None

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from armopt.core.records import Latency, Metric, Record, VerdictName
+from typing import Any
+
+from pydantic import Field
+
+from armopt.core.records import Latency, Measurement, Metric, Percentile, Record, VerdictName
 from armopt.core.target import Target
 
 # From the weakest to the strongest: functional runs prove that a model runs, a board proves how fast.
@@ -18,7 +22,15 @@ class Observed(Record):
     instructions: int | None = None
     latency_ms: Latency | None = None
     interval_ms: tuple[float, float] | None = None
+    percentile: Percentile = Field("p50", description="what the interval speaks of")
+    unstable_reason: str | None = None
     evidence: str | None = None
+
+    @classmethod
+    def by(cls, measured: Measurement, **further: Any) -> Observed:
+        """What was measured, and further figures of the leaf."""
+        shared = ("instructions", "latency_ms", "interval_ms", "percentile", "unstable_reason", "evidence")
+        return cls(**{name: getattr(measured, name) for name in shared}, **further)
 
 
 class Check(Record):
@@ -83,6 +95,10 @@ def _latency(target: Target, observed: Observed) -> Check | None:
         )
     if observed.evidence == "functional" or observed.latency_ms is None:
         return _check("latency", "inconclusive", f"no latency was observed to hold against {asked}")
+    if observed.unstable_reason is not None:
+        return _check("latency", "unstable", f"the measurement is unstable: {observed.unstable_reason}")
+    if observed.evidence == "measured":
+        return _measured(target.percentile, limit, observed.latency_ms, observed)
     if observed.interval_ms is None:
         return _check(
             "latency",
@@ -90,10 +106,22 @@ def _latency(target: Target, observed: Observed) -> Check | None:
             f"latency {observed.latency_ms.p50:.3g} ms ({observed.evidence}) has no known error: no board's figures "
             f"are known for the kernels that ran; measure a board to hold it against {asked}",
         )
-    if observed.evidence != "measured" and target.percentile != "p50":
+    if target.percentile != "p50":
         return _check("latency", "inconclusive", f"a {observed.evidence} latency says nothing of {target.percentile}")
-    low, high = observed.interval_ms
-    figure = f"latency {observed.latency_ms.p50:.3g} ms ({low:.3g} to {high:.3g}, {observed.evidence})"
+    figure = f"latency {observed.latency_ms.p50:.3g} ms"
+    return _by_interval(figure, observed.interval_ms, f"{observed.evidence}", limit, asked)
+
+
+def _measured(percentile: Percentile, limit: float, latency: Latency, observed: Observed) -> Check:
+    value, asked = getattr(latency, percentile), f"{limit:g} ms at {percentile}"
+    if observed.percentile != percentile or observed.interval_ms is None or value is None:
+        return _check("latency", "inconclusive", f"too little was measured to hold {percentile} against {limit:g} ms")
+    return _by_interval(f"latency {value:.3g} ms at {percentile}", observed.interval_ms, "measured", limit, asked)
+
+
+def _by_interval(figure: str, interval: tuple[float, float], evidence: str, limit: float, asked: str) -> Check:
+    low, high = interval
+    figure = f"{figure} ({low:.3g} to {high:.3g}, {evidence})"
     if high <= limit:
         return _check("latency", "met", f"{figure} within {asked}")
     if low > limit:

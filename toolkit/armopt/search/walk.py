@@ -181,14 +181,11 @@ class Walk:
         return built
 
     def _judge(self, built: Built, measured: Measurement, split: str) -> Judgement:
-        observed = Observed(
+        observed = Observed.by(
+            measured,
             metric=built.metrics[f"int8_{split}"],
             source_metric=self._builder.source_metric(split),
             gz_bytes=built.audit.gz_bytes if built.audit else None,
-            instructions=measured.instructions,
-            latency_ms=measured.latency_ms,
-            interval_ms=measured.interval_ms,
-            evidence=measured.evidence,
         )
         return judge(self._target, observed, self._metric)
 

@@ -21,7 +21,7 @@ def measurement_table(found: Measurement, more_threads: Sequence[Measurement] = 
     table.add_column("value", overflow="fold")
     rows: list[tuple[str, str]] = [
         ("device", f"{found.device}, {found.freq_mhz} MHz, {_threads(found)}"),
-        ("runner", f"{found.runner}, {found.runtime}, {found.environment.get('kernels', 'its own')} kernels"),
+        ("runner", _runner(found)),
     ]
     if found.latency_ms is not None:
         latency = found.latency_ms
@@ -40,9 +40,49 @@ def measurement_table(found: Measurement, more_threads: Sequence[Measurement] = 
     if found.outputs_compared:
         agree = "equal the host's" if found.outputs_equal else f"DIFFER from the host's: {found.output_difference}"
         rows.append(("outputs", f"of {found.outputs_compared} samples {agree}"))
+    if found.score is not None:
+        rows.append((found.score.metric, f"{found.score.value:.4f} on {found.score.samples:,} labelled samples"))
+    rows += _seen_on_board(found)
     for name, value in rows:
         table.add_row(name, clean(value))
     return table
+
+
+def _runner(found: Measurement) -> str:
+    if found.host is None:
+        return f"{found.runner}, {found.runtime}, {found.environment.get('kernels', 'its own')} kernels"
+    board = ", ".join(found.environment[key] for key in ("board", "system") if key in found.environment)
+    return f"{found.runner}: {found.host}" + (f" ({board})" if board else "") + f", {found.runtime}"
+
+
+def _seen_on_board(found: Measurement) -> list[tuple[str, str]]:
+    """What a board told beside latencies."""
+    rows = []
+    if found.load_ms is not None:
+        rows.append(("loading", figures.milliseconds(found.load_ms)))
+    if found.peak_memory_kib is not None:
+        rows.append(("peak memory", f"{found.peak_memory_kib / 1024:.0f} MiB, Python and the runtime included"))
+    before, after = found.temperature_c or (None, None)
+    if before is not None and after is not None:
+        rows.append(("temperature", f"{before:.0f} °C before, {after:.0f} °C after"))
+    if found.throttled is not None:
+        rows.append(("throttled", "yes" if found.throttled else "no"))
+    if "governor" in found.environment and found.latency_ms is not None:
+        rows.append(("governor", found.environment["governor"]))
+    if found.sustained:
+        rows.append(("sustained", _sustained(found)))
+    return rows
+
+
+def _sustained(found: Measurement) -> str:
+    """'2.10 ms at first, 2.95 ms after 600 s: 1.40 times; at most 3.02 ms'."""
+    first, last = found.sustained[0], found.sustained[-1]
+    most = max(point.p50_ms for point in found.sustained)
+    now, then = figures.milliseconds(last.p50_ms), figures.milliseconds(first.p50_ms)
+    return (
+        f"{then} at first, {now} after {last.seconds:.0f} s ({last.p50_ms / first.p50_ms:.2f} times); "
+        f"at most {figures.milliseconds(most)} in the median of a slice"
+    )
 
 
 def _threads(found: Measurement) -> str:

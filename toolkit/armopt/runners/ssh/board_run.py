@@ -175,7 +175,7 @@ class BoardRun:
             shared = {key: jobs[0][key] for key in ("model", "inputs", "threads", "delegate")}
             spec["timing"] = {**shared, "time": {**told, "cpus": cpus}}
             if timing.sustain_s is not None:
-                    slices = max(20, round(timing.sustain_s / SLICE_S))
+                slices = max(20, round(timing.sustain_s / SLICE_S))
                 told |= {"seconds": timing.sustain_s / slices, "slices": slices, "cpus": cpus}
                 spec["sustain"], spec["rounds"] = {**shared, "time": told}, 0
             if timing.cool_below_c is not None:
