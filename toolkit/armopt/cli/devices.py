@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,25 +12,36 @@ from armopt.cli.output import chatter_to_stderr, json_option, print_json, print_
 
 if TYPE_CHECKING:
     from armopt.calibrating import Calibrated
+    from armopt.core.host import Host
 
 
 @click.group(invoke_without_command=True)
 @json_option
 @click.pass_context
 def command(context: click.Context, as_json: bool) -> int:
-    """List the board kinds: a name for --device, and what stands for the board when it is emulated."""
+    """List the board kinds (names for --device, what stands for them when emulated) and your boards with their state."""
     if context.invoked_subcommand is not None:
         return 0
     from armopt.catalog.devices import find_device, list_devices
+    from armopt.catalog.hosts import list_hosts
+    from armopt.runners.ssh.state import board_states
 
-    kinds = [find_device(name) for name in list_devices()]
+    kinds, hosts = [find_device(name) for name in list_devices()], list(list_hosts().values())
+    states = board_states(hosts)
     if as_json:
-        print_json([kind.model_dump(mode="json") for kind in kinds])
+        print_json([{**kind.model_dump(mode="json"), "boards": _boards(kind.name, hosts, states)} for kind in kinds])
     else:
         from armopt.show.devices import devices_table
+        from armopt.show.hosts import states_table
 
-        print_rich(devices_table(kinds))
+        print_rich(devices_table([kind for kind in kinds if not kind.functional]))
+        if hosts:
+            print_rich("", states_table(hosts, states))
     return 0
+
+
+def _boards(kind: str, hosts: Sequence[Host], states: Mapping[str, str]) -> list[dict[str, str]]:
+    return [{"name": host.name, "state": states[host.name]} for host in hosts if host.device == kind]
 
 
 @command.command("calibrate")
