@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from armopt.calibrating import calibrate, export_shapes, read_timings, time_here
+from armopt.calibrating import calibrate
+from armopt.calibration_timing import export_shapes, read_timings, time_here
 from armopt.catalog.devices import find_device
 from armopt.cli.main import run
 from armopt.compress.probes import write_probes

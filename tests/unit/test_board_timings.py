@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from armopt.calibrating import _check_board, _notes, _refined, read_timings
+from armopt.calibrating import _check_board, _notes, _refined
+from armopt.calibration_timing import read_timings
 from armopt.catalog.devices import find_device
 from armopt.core.device import BoardKind
 from armopt.core.errors import UsageError

@@ -12,14 +12,16 @@ from armopt.cli.output import chatter_to_stderr, json_option, print_json, print_
 
 if TYPE_CHECKING:
     from armopt.calibrating import Calibrated
+    from armopt.core.device import BoardKind
     from armopt.core.host import Host
+    from armopt.core.timings import BoardTimings
 
 
 @click.group(invoke_without_command=True)
 @json_option
 @click.pass_context
 def command(context: click.Context, as_json: bool) -> int:
-    """List the board kinds (names for --device, what stands for them when emulated) and your boards with their state."""
+    """List the board kinds, names for --device with what stands for them when emulated; and your boards."""
     if context.invoked_subcommand is not None:
         return 0
     from armopt.catalog.devices import find_device, list_devices
@@ -48,6 +50,7 @@ def _boards(kind: str, hosts: Sequence[Host], states: Mapping[str, str]) -> list
 @click.option("--device", "device_name", metavar="KIND", required=True, help="Board kind; see armopt devices.")
 @click.option("--export", "folder", type=click.Path(path_type=Path), metavar="DIR", help="Write the shapes to time.")
 @click.option("--timings", type=click.Path(path_type=Path), metavar="FILE", help="The timings.json that came back.")
+@click.option("--host", "host_name", metavar="NAME", help="Time and fit on that board in one go; see armopt hosts.")
 @click.option("--local", is_flag=True, help="This machine is the board: time and fit in one go.")
 @click.option("--forget", is_flag=True, help="Remove your calibration of this kind.")
 @click.option("--anyway", is_flag=True, help="Take timings that are far from what the model says.")
@@ -57,13 +60,14 @@ def calibrate_command(
     device_name: str,
     folder: Path | None,
     timings: Path | None,
+    host_name: str | None,
     local: bool,
     forget: bool,
     anyway: bool,
     offline: bool,
     as_json: bool,
 ) -> int:
-    """Fit the latency model to a board of yours: give one of --export, --timings, --local, --forget.
+    """Fit the latency model to a board of yours: give one of --host, --export, --timings, --local, --forget.
 
     --export writes a few small models and a script; run it on the board, bring timings.json back, and give it with
     --timings. The coefficients are kept in your configuration folder and used for that kind from then on.
@@ -71,8 +75,10 @@ def calibrate_command(
     from armopt.catalog.devices import find_device
     from armopt.core.errors import UsageError
 
-    if sum((folder is not None, timings is not None, local, forget)) != 1:
-        raise UsageError("nothing to do, or several things", "give one of --export, --timings, --local, --forget")
+    if sum((folder is not None, timings is not None, host_name is not None, local, forget)) != 1:
+        raise UsageError(
+            "nothing to do, or several things", "give one of --host, --export, --timings, --local, --forget"
+        )
     if forget:
         from armopt.catalog.calibrations import forget_user_calibrations
 
@@ -83,7 +89,8 @@ def calibrate_command(
         return 0
     kind = find_device(device_name)
     with chatter_to_stderr():
-        from armopt.calibrating import calibrate, export_shapes, read_timings, time_here
+        from armopt.calibrating import calibrate
+        from armopt.calibration_timing import export_shapes, read_timings, time_here
 
         if folder is not None:
             export_shapes(kind, folder, say=say)
@@ -91,13 +98,32 @@ def calibrate_command(
             if as_json:
                 print_json({"device": device_name, "folder": str(folder)})
             return 0
-        read = time_here(kind, say=say) if timings is None else read_timings(timings)
+        if host_name is not None:
+            read = _timed_on(kind, host_name, offline)
+        else:
+            read = time_here(kind, say=say) if timings is None else read_timings(timings)
         found = calibrate(kind, read, anyway=anyway, say=say, offline=offline)
     if as_json:
         print_json(_document(found))
     else:
         _show(found)
     return 0
+
+
+def _timed_on(kind: BoardKind, host_name: str, offline: bool) -> BoardTimings:
+    from contextlib import closing
+
+    from armopt.calibration_timing import time_on_board
+    from armopt.core.errors import UsageError
+    from armopt.placing import find_place
+    from armopt.runners.ssh.runner import BoardRunner
+
+    place = find_place(kind.name, host_name, False)
+    if kind.functional or len(place.hosts) != 1:
+        raise UsageError(f"--host {host_name} is not one real board", "name one that armopt hosts list shows")
+    runtime = kind.runtime.name
+    with closing(BoardRunner(place.hosts[0], kind, say=say, offline=offline, runtime=runtime)) as runner:
+        return time_on_board(kind, runner, say=say)
 
 
 def _shapes(found: Calibrated) -> list[tuple[str, float, float, float, float]]:

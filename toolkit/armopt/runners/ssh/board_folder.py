@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import json
 import os
 import socket
+import threading
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 PATIENCE_S = 30.0
 _CHUNK = 1 << 16
 _SPOKEN_S = 2.0
+_TOUCH_S = 20.0  # a third of the time after which a lock counts as left
 _MOST_BYTES = 1 << 26
 _FILE_LIMIT = 1 << 30
 _REFUSALS = ("disk", "os", "usage", "cut", "damaged", "gone")  # of the board's scripts themselves, not of the agent
@@ -74,9 +77,30 @@ class BoardFolder:
             self._connection.close()
             self._connection = None
 
-    def run(self, argv: Sequence[str], silence_s: float = 30.0) -> Completed:
+    def run(self, argv: Sequence[str], *, silence_s: float = 30.0, most_bytes: int = 1 << 20) -> Completed:
         """Run a program on the board that may run twice."""
-        return self._patiently(lambda: self._connected().run(argv, silence_s=silence_s))
+        return self._patiently(lambda: self._connected().run(argv, silence_s=silence_s, most_bytes=most_bytes))
+
+    @contextlib.contextmanager
+    def kept_locked(self) -> Iterator[None]:
+        """Meanwhile the lock is touched over a connection of its own: for work that is longer than locks live."""
+        over = threading.Event()
+        second = BoardFolder(self.host, self._connect, _unsaid)
+        second.token = self.token
+
+        def touch() -> None:
+            while not over.wait(_TOUCH_S):
+                with contextlib.suppress(DeviceError):
+                    second.script("lock", ["keep", self.host.folder, self.token])
+
+        thread = threading.Thread(target=touch, name=f"lock of {self.host.name}", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            over.set()
+            thread.join()
+            second.close()
 
     def lock(self) -> None:
         """Take the board for this process.
@@ -352,3 +376,7 @@ def _is_running(pid: str) -> bool:
 
 def _ignore(event: Event) -> None:
     """Nothing is made of it."""
+
+
+def _unsaid(text: str) -> None:
+    """Nobody is told."""

@@ -18,7 +18,7 @@ from armopt.runners.local import LocalRunner
 from armopt.runners.ssh.board_folder import BoardFolder
 from armopt.runners.ssh.board_run import BoardRun, Ran, Setup, Timing
 from armopt.runners.ssh.connected import Connected
-from armopt.runners.ssh.connection import Connection
+from armopt.runners.ssh.connection import Completed, Connection
 from armopt.runners.ssh.facts import Facts, look, read_facts
 from armopt.runners.ssh.here import HereConnection
 from armopt.runners.ssh.small_model import INPUTS, small_model
@@ -102,6 +102,15 @@ class BoardRunner:
         """Run all samples of the job once, then time it in fresh processes until there are `enough` rounds."""
         self.prepare()
         return BoardRun(self.board, self.setup, [job], timing, enough, self._say).run()
+
+    def python(self, arguments: Sequence[str], *, silence_s: float) -> Completed:
+        """Run a script that lies on the board with the runtime at hand; once more where the connection breaks."""
+        self.prepare()
+        # Programs start in the login's home, which armopt's folder is relative to.
+        site = f"PYTHONPATH={self.host.folder}/runtimes/{self.setup.runtime}"
+        command = ["env", site] if self.setup.runtime else []
+        with self.board.kept_locked():
+            return self.board.run([*command, self.setup.python, "-s", *arguments], silence_s=silence_s)
 
     def close(self) -> None:
         """Give the board back; what was sent there stays."""

@@ -98,12 +98,14 @@ def release(folder: Path, token: str) -> None:
 
 
 def main() -> None:
-    """COMMAND FOLDER TOKEN [OWNER DEAD]."""
+    """COMMAND FOLDER TOKEN [OWNER DEAD]: `take`, `keep` or `release`."""
     command, name, token, *rest = sys.argv[1:]
     with told_errors():
         folder = private_folder(name)
         if command == "take":
             take(folder, token, rest[0], rest[1])
+        elif command == "keep":
+            say("kept", ours=keep(folder, token))
         elif command == "release":
             release(folder, token)
 
