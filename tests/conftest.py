@@ -1,1 +1,11 @@
-"""Puts this folder on the import path, so that unit and integration tests share `tiny_models`."""
+"""How tests are shared out among processes (`pytest -n 2 --dist loadgroup`): by file, and one board for all who use it."""
+
+from __future__ import annotations
+
+import pytest
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        shares_board = "virtual_board" in getattr(item, "fixturenames", ())
+        item.add_marker(pytest.mark.xdist_group("virtual board" if shares_board else str(item.path)))
