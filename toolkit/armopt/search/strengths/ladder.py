@@ -20,6 +20,7 @@ GOES_ON: Mapping[Rung, float] = {"one-shot": 0.75, "short": 0.5}
 # Share of a trial's training at each rung, and of the one that is trained in full at the end.
 SHARE_OF_TRAINING: Mapping[Rung, float] = {"one-shot": 0.0, "short": 0.25, "long": 1.0}
 FULL_SHARE = 2.0
+FEWEST_STEPS = 100
 
 
 @dataclass(frozen=True)
@@ -39,14 +40,24 @@ class Standing:
     latency_ms: float | None
 
 
-def next_rung(rung: Rung) -> Rung | None:
+def rungs_of(steps: float) -> tuple[Rung, ...]:
+    """The rungs worth standing on where a trial trains so many steps in full: after a few, all are as bad."""
+    return tuple(rung for rung in RUNGS if rung != "short" or steps * SHARE_OF_TRAINING["short"] >= FEWEST_STEPS)
+
+
+def next_rung(rung: Rung, rungs: Sequence[Rung] = RUNGS) -> Rung | None:
     """The rung above; None at the top."""
-    place = RUNGS.index(rung) + 1
-    return RUNGS[place] if place < len(RUNGS) else None
+    place = rungs.index(rung) + 1
+    return rungs[place] if place < len(rungs) else None
 
 
 def going_on(rung: Rung, seen: Sequence[Standing], fresh: Sequence[int], metric: Metric) -> list[int]:
-    """Numbers of the `fresh` trials that are among the best of all that were `seen` at the rung, in their order."""
+    """Numbers of the `fresh` trials that are among the best of all that were `seen` at the rung, in their order.
+
+    Untrained, all go on while there is nothing to compare them with but one another.
+    """
+    if rung == "one-shot" and len(seen) == len(fresh):
+        return list(fresh)
     room = math.ceil(len(seen) * GOES_ON[rung])
     best = set(ranked(seen, metric)[:room])
     return [number for number in fresh if number in best]

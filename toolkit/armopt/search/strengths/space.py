@@ -90,15 +90,19 @@ class Space:
         return {name: distribution for name, distribution in found.items() if name not in left_out}
 
     def first_guesses(self) -> list[dict[str, Strength]]:
-        """Strengths to begin with: the widest that fits and a narrower one, plain and with what shrinks the file."""
+        """Strengths to begin with, along what can be had: narrower and smaller, smaller still, as wide as fits, plain.
+
+        A budget may end with them, so that the first are those that a user is most likely served by.
+        """
         plain: dict[str, Strength] = {
             "width_tilt": 0.0, "sparsity": LEAST_SPARSITY - _STEP, "sparsity_tilt": 0.0, "clusters": 0,
             "clusters_tilt": 0.0, "spared": 0, "qat": True, "epochs": 1.0, "distill": 0.5,
         }  # fmt: skip
-        small = {**plain, "sparsity": 0.5, "clusters": 16}
+        small, smaller = {"sparsity": 0.5, "clusters": 16}, {"sparsity": 0.65, "clusters": 12}
         widest = self.widest if self.has_channels and self.widest is not None else 1.0
-        widths = (widest, max(0.75 * widest, self.narrowest))
-        guesses = [{**kind, "width": width} for width in widths for kind in (plain, small)]
+        narrower = max(0.75 * widest, self.narrowest)
+        tried = ({**small, "width": narrower}, {**smaller, "width": narrower}, {**small, "width": widest})
+        guesses = [{**plain, **one} for one in (*tried, {"width": widest})]
         names = self.distributions()
         kept = [{name: value for name, value in guess.items() if name in names} for guess in guesses]
         return [guess for index, guess in enumerate(kept) if guess not in kept[:index]]

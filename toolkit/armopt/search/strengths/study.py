@@ -44,6 +44,7 @@ class Study:
         listener: told of each trial.
         keep: given each trial when nothing more is done on it.
         clock: seconds, for the budget.
+        rungs: on which trials are compared.
     """
 
     def __init__(
@@ -56,8 +57,11 @@ class Study:
         listener: Listener = silent,
         keep: Callable[[Trial], None] = lambda trial: None,
         clock: Clock = time.monotonic,
+        rungs: Sequence[Rung] = RUNGS,
     ) -> None:
         import optuna
+
+        self._rungs = rungs
 
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         self._goal, self._evaluate, self._listener, self._keep, self._clock = goal, evaluate, listener, keep, clock
@@ -113,7 +117,7 @@ class Study:
                     self._end(done[number])
                 break
             alive = self._climb(rung, alive, done)
-            rung = next_rung(rung)
+            rung = next_rung(rung, self._rungs)
         for number, trial in zip(course, asked, strict=True):
             self._tell(trial, done[number])
             if done[number].reason != _OUT_OF_TIME:
@@ -131,7 +135,7 @@ class Study:
             if trial.state == "stopped" and trial.metric is not None and trial.gz_bytes is not None:
                 fresh.append(ask.number)
                 self._seen[rung].append(Standing(ask.number, trial.metric, trial.gz_bytes, trial.known_latency_ms))
-        if next_rung(rung) is None:
+        if next_rung(rung, self._rungs) is None:
             going: list[int] = []
             for number in fresh:
                 done[number] = done[number].model_copy(update={"state": "finished"})
