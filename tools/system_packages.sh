@@ -1,8 +1,9 @@
 #!/bin/bash
 # Installs what only the system's package manager can bring: a Python with venv, a C compiler for the counting plugin,
 # QEMU's user-mode emulator, mmdebstrap for the emulated board's file system, LLVM for the cycles of its code, and for
-# boards over SSH an ssh client, QEMU's system emulator (the virtual board) and an sshd for the tests. Asks for nothing that
-# is there.
+# boards over SSH an ssh client, QEMU's system emulator (the virtual board) and an sshd for the tests; and on Debian the
+# browser in which the tests open the page of `armopt report` (Ubuntu has it as a snap only: there they are skipped).
+# Asks for nothing that is there.
 set -euo pipefail
 
 say() { printf '==> %s\n' "$*" >&2; }
@@ -20,6 +21,9 @@ command -v qemu-system-aarch64 >/dev/null || missing+=(qemu-system-arm)
 command -v mmdebstrap >/dev/null || missing+=(mmdebstrap)
 command -v ssh >/dev/null || missing+=(openssh-client)
 [ -x /usr/sbin/sshd ] || command -v sshd >/dev/null || missing+=(openssh-server)
+if ! command -v chromium >/dev/null && grep -qx 'ID=debian' /etc/os-release 2>/dev/null; then
+    missing+=(chromium)
+fi
 # Older ones, which go without the number, have other models of the cores (latency/llvm_mca.py).
 has_llvm() {
     { command -v llvm-mca-19 && command -v llvm-mc-19; } >/dev/null && return
