@@ -64,7 +64,7 @@ def runs_table(documents: Sequence[Mapping[str, Any]]) -> Table:
             clean(", ".join([one["device"], *one["hosts"]]), 60),
             Text(verdict, figures.STYLE_OF_STATUS.get(verdict, "dim")),
             clean(one["chosen"] or "", 60),
-            *("" if value is None else word(value) for word, value in zip(words, known, strict=True)),  # type: ignore[operator]
+            *("" if value is None else word(value) for word, value in zip(words, known, strict=True)),
             clean(one["path"], 200),
         )
     return table
