@@ -34,6 +34,7 @@ def deploy(
     float_io: bool = False,
     host: str | None = None,
     emulate: bool = False,
+    vela_ini: str | None = None,
     threads: int = 1,
     workers: int = 0,
     worker_threads: int = 1,
@@ -50,7 +51,8 @@ def deploy(
     Args:
         model: path of a Keras model, a Keras model, or None for the built-in digits model.
         data: `digits`, path of an .npz or an image folder, `module:function`, or (x, y) arrays; see DATA in the README.
-        device: board kind: its registered boards are used, else it is emulated; None: the kind of `host`, else pi4.
+        device: board kind: its registered boards are used, else it is emulated; or an Ethos-U, which is estimated;
+            None: the kind of `host`, else pi4.
         target: limits on latency, instructions, size and accuracy.
         profile: name, path or record of the tree and its strengths.
         leaves: further leaves beside each `ptq` of the tree: `16x8`, `dynamic`, `float16`, `sparse`.
@@ -64,6 +66,7 @@ def deploy(
         float_io: float32 inputs and outputs in the .tflite.
         host: names of registered boards of one kind, with commas between; `local`: this machine is a board.
         emulate: never use a registered board.
+        vela_ini: path of a vela.ini that describes the system around an Ethos-U, in place of the device's own.
         threads: of the runtime on the device.
         workers: processes that build nodes side by side; 0: this process builds one after the other.
         worker_threads: of each worker; nodes are byte for byte the same only for the same number.
@@ -89,9 +92,9 @@ def deploy(
     started = time.monotonic()
     if search is not None and leaves:
         raise UsageError("a search tries INT8 leaves only", "leave out --leaves, or --search")
-    goal, place = target or Target(), find_place(device or (None if host else "pi4"), host, emulate)
+    goal, place = target or Target(), find_place(device or (None if host else "pi4"), host, emulate, vela_ini)
     plan = _profile(profile).with_leaves(leaves).under(goal, "width" in (overrides or {}))
-    plan = plan.with_width_step(place.kind.core.channel_step)
+    plan = plan.with_width_step(place.kind.channel_step)
     Tree(plan.tree)  # what is wrong with it is told before TensorFlow is imported
     plan.check_clusters(overrides)
     workforce = Workforce(workers, worker_threads, cluster)
@@ -138,6 +141,7 @@ def deploy(
         data=ready.data.name,
         metric=ready.task.metric,
         source_accuracy=builder.source_metric("test"),
+        test_samples=len(ready.data.test),
         target=goal.model_dump(),
         verdict=walked.verdict,
         reason=walked.reason,

@@ -65,6 +65,11 @@ def measure_on_boards(
         if samples is not None:
             say(f"{', '.join(boards.names)}: {len(samples.arrays[0])} labelled samples")
             score = samples.score(boards.outputs(model, samples.arrays, found[0].threads))
-            told = Score(metric=samples.metric.name, value=score, samples=len(samples.arrays[0]))
+            told = Score(
+                metric=samples.metric.name,
+                higher_is_better=samples.metric.higher_is_better,
+                value=score,
+                samples=len(samples.arrays[0]),
+            )
             found[0] = found[0].model_copy(update={"score": told})
     return found

@@ -6,6 +6,8 @@ from typing import Literal
 
 from pydantic import ConfigDict, Field
 
+from armopt.core.comparison_record import Comparison
+from armopt.core.npu import NpuEstimate, NpuLayer
 from armopt.core.record import Record as Record
 from armopt.core.search_record import SearchRecord
 
@@ -75,6 +77,7 @@ class Score(Record):
     metric: str
     value: float
     samples: int
+    higher_is_better: bool | None = Field(None, description="None where the document does not say")
 
 
 class Measurement(Record):
@@ -100,6 +103,8 @@ class Measurement(Record):
     instruction_classes: dict[str, int] | None = None
     cycles: int | None = Field(None, description="modelled cycles per inference")
     operators: tuple[OperatorTime, ...] | None = Field(None, description="where the time goes; None if not asked for")
+    npu: NpuEstimate | None = Field(None, description="of an Ethos-U's compiler")
+    npu_layers: tuple[NpuLayer, ...] | None = Field(None, description="its operators; None for all other devices")
     raw_ms: tuple[float, ...] = ()
     rounds: tuple[tuple[float, ...], ...] = Field(
         (), description="milliseconds of every timed inference, in order: one list for each fresh process"
@@ -111,6 +116,8 @@ class Measurement(Record):
     temperature_c: tuple[float | None, float | None] | None = Field(
         None, description="hottest sensor before the first round and after the last one"
     )
+    round_temperature_c: tuple[float | None, ...] = Field((), description="hottest sensor after each round")
+    round_mhz: tuple[float | None, ...] = Field((), description="clock at the end of each round, while it worked")
     throttled: bool | None = Field(None, description="whether the board held its clock back; None if it can't tell")
     outputs_compared: int = Field(0, description="samples whose device output was compared with the host interpreter's")
     outputs_equal: bool | None = None
@@ -194,7 +201,7 @@ class Node(Record):
     latency_ms: Latency | None = None
     interval_ms: tuple[float, float] | None = None
     instructions: int | None = None
-    npu: dict[str, float | int | str | list[str] | None] | None = None
+    npu: NpuEstimate | None = Field(None, description="for Ethos-U; None for all others")
     evidence: Evidence | None = None
     seconds: float | None = Field(None, description="wall time spent on the node when it was built")
     artifact: str | None = None
@@ -213,7 +220,8 @@ class Result(Record):
     data: str
     metric: Metric
     source_accuracy: float | None = Field(description="the metric of the model as given, on the test split")
-    target: dict[str, float | int | str | None]
+    test_samples: int | None = Field(None, description="samples of the test split; None where it does not say")
+    target: dict[str, bool | int | float | str | None]
     verdict: VerdictName | None
     reason: str
     chosen: str | None
@@ -226,6 +234,7 @@ class Result(Record):
         description="in full, by path, of the chosen leaf and of the first one built: operators, rounds, environment",
     )
     search: SearchRecord | None = Field(None, description="the search that found the strengths; None without one")
+    comparison: Comparison | None = Field(None, description="with a baseline, if there was one")
     notes: tuple[str, ...] = Field((), description="what was assumed, inferred or could not be done as asked")
     out: str | None = Field(description="folder with model.tflite, result.json and run_model.py")
     command: tuple[str, ...] = Field((), description="the command line that asked for it; none where Python did")

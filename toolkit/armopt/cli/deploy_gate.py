@@ -1,0 +1,55 @@
+"""What `armopt deploy` holds against a baseline, and what it tells CI systems."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from armopt.cli.gate_options import Gate
+
+if TYPE_CHECKING:
+    from armopt.core.records import Result
+
+
+def expect(gate: Gate, arguments: dict[str, Any]) -> None:
+    """Refuse a baseline of another device, evidence or number of threads before an hour of training.
+
+    Raises:
+        UsageError: it is.
+    """
+    from armopt.core.records import Evidence
+    from armopt.core.subject import Setting
+    from armopt.placing import NpuPlace, find_place
+
+    if gate.baseline is None:
+        return
+    device = arguments["device"] or (None if arguments["host"] else "pi4")
+    place = find_place(device, arguments["host"], arguments["emulate"], arguments["vela_ini"])
+    if isinstance(place, NpuPlace):
+        gate.expect(Setting(device=place.kind.name, evidence="estimated"))
+        return
+    on_boards: Evidence = "functional" if place.kind.functional else "measured"
+    evidence: Evidence = on_boards if place.hosts else "modelled"
+    gate.expect(Setting(device=place.kind.name, evidence=evidence, threads=arguments["threads"]))
+
+
+def compared(gate: Gate, result: Result) -> Result:
+    """The result with its comparison; without one where there is no baseline, or nothing was chosen.
+
+    Raises:
+        UsageError: the baseline came about differently.
+    """
+    from armopt.comparing import subject_of_result
+
+    if gate.baseline is None or result.chosen is None:
+        return result
+    return result.model_copy(update={"comparison": gate.compared(subject_of_result(result))})
+
+
+def report(gate: Gate, result: Result) -> None:
+    """Write the files that CI systems show, if they were asked for."""
+    from armopt.show.junit import junit_of_result
+    from armopt.show.markdown import markdown_of_result
+
+    gate.write(
+        lambda: junit_of_result(result, result.comparison), lambda: markdown_of_result(result, result.comparison)
+    )
