@@ -5,7 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from armopt.core.gate import EVIDENCE_ORDER, Observed, judge
-from armopt.core.records import Latency, Metric
+from armopt.core.quantiles import summarise
+from armopt.core.records import Latency, Metric, Percentile
+from armopt.core.stopping import Claim, decide
 from armopt.core.target import Target
 
 ACCURACY = Metric(name="accuracy")
@@ -109,6 +111,63 @@ def test_weaker_evidence_than_demanded_is_inconclusive_however_fast(evidence: st
 def test_a_functional_run_is_never_gated_on_latency() -> None:
     seen = Observed(latency_ms=Latency(p50=0.1), interval_ms=(0.1, 0.1), evidence="functional")
     assert judge(Target(max_latency_ms=1.0), seen, ACCURACY).verdict == "inconclusive"
+
+
+MEASURED = Observed(
+    latency_ms=Latency(p50=1.0, p90=1.4, p95=1.5, max=3.0, runs=600),
+    interval_ms=(1.4, 1.6),
+    percentile="p95",
+    evidence="measured",
+)
+
+
+@pytest.mark.parametrize(("limit_ms", "verdict"), [(1.6, "met"), (1.5, "inconclusive"), (1.39, "missed")])
+def test_a_measured_latency_is_decided_by_the_interval_of_its_percentile(limit_ms: float, verdict: str) -> None:
+    judgement = judge(Target(max_latency_ms=limit_ms, percentile="p95"), MEASURED, ACCURACY)
+    assert judgement.verdict == verdict
+    assert "latency 1.5 ms at p95 (1.4 to 1.6, measured)" in judgement.reason
+
+
+@pytest.mark.parametrize("percentile", ["p50", "p90"])
+@pytest.mark.parametrize("limit_ms", [0.1, 100.0])
+def test_the_interval_of_one_percentile_says_nothing_of_another(percentile: Percentile, limit_ms: float) -> None:
+    judgement = judge(Target(max_latency_ms=limit_ms, percentile=percentile), MEASURED, ACCURACY)
+    assert (judgement.verdict, percentile in judgement.reason) == ("inconclusive", True)
+
+
+@pytest.mark.parametrize("limit_ms", [0.1, 100.0])
+def test_an_unstable_measurement_is_unstable_whatever_the_limit(limit_ms: float) -> None:
+    seen = MEASURED.model_copy(update={"unstable_reason": "the board throttled itself"})
+    judgement = judge(Target(max_latency_ms=limit_ms, percentile="p95"), seen, ACCURACY)
+    assert (judgement.verdict, "throttled" in judgement.reason) == ("unstable", True)
+
+
+def test_one_run_over_a_limit_on_all_of_them_is_missed_however_few_there_were() -> None:
+    seen = MEASURED.model_copy(update={"percentile": "max", "interval_ms": None, "unstable_reason": "it drifts"})
+    assert judge(Target(max_latency_ms=2.9, percentile="max"), seen, ACCURACY).verdict == "missed"
+    assert judge(Target(max_latency_ms=3.0, percentile="max"), seen, ACCURACY).verdict == "unstable"
+    all_of_them = seen.model_copy(update={"interval_ms": (3.0, 3.0), "unstable_reason": None})
+    assert judge(Target(max_latency_ms=3.0, percentile="max"), all_of_them, ACCURACY).verdict == "met"
+
+
+@given(
+    rounds=st.lists(st.lists(positive, min_size=1, max_size=8), min_size=1, max_size=9),
+    limit_ms=positive,
+    percentile=st.sampled_from(["p50", "p90", "p95", "max"]),
+)
+def test_the_gate_agrees_with_the_rule_that_ended_the_measurement(
+    rounds: list[list[float]], limit_ms: float, percentile: Percentile
+) -> None:
+    found = decide(rounds, Claim(limit_ms=limit_ms, percentile=percentile, max_rounds=7))
+    seen = Observed(
+        latency_ms=summarise(rounds),
+        interval_ms=found.interval_ms,
+        percentile=percentile,
+        unstable_reason=found.reason if found.stable is False else None,
+        evidence="measured",
+    )
+    if found.finished:
+        assert judge(Target(max_latency_ms=limit_ms, percentile=percentile), seen, ACCURACY).verdict == found.verdict
 
 
 def test_a_drop_of_exactly_the_limit_is_met() -> None:

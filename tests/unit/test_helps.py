@@ -33,7 +33,7 @@ def test_a_stage_that_nobody_judged_is_refused() -> None:
 
 @pytest.mark.parametrize("stage", ["prune", "cluster"])
 def test_zeros_and_few_codes_move_traffic_and_with_it_latency_on_an_ethos_u(stage: str) -> None:
-    assert helps("ethos-u", stage) == {"size", "traffic", "latency"}
+    assert helps("ethos-u", stage) == {"size", "traffic", "latency", "sram", "flash"}
     assert "where reading weights binds" in why_not("ethos-u", stage)
 
 

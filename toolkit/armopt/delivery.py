@@ -1,4 +1,4 @@
-"""The OUT folder: the chosen model, the result, and a script that runs the model on the board."""
+"""The OUT folder: the chosen model, the result, and a script that runs the model on the board, or a C header of it."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from pydantic import ValidationError
 
 from armopt.compress.data import PREPROCESS
 from armopt.core.errors import StoreError, UsageError
-from armopt.core.records import Result
+from armopt.core.records import Measurement, Result
 from armopt.core.version import VERSION
+from armopt.runners.ethosu.header import header
 
 _SCRIPT = Template('''"""Runs model.tflite on this board: python3 run_model.py input.npy [input2.npy ...]
 
@@ -61,8 +62,14 @@ for sample in range(len(arrays[0])):
 ''')
 
 
+# Beside model.tflite: a script for boards, or for the firmware around an Ethos-U the compiled model and its C header.
+SCRIPT, COMPILED, HEADER = "run_model.py", "model_vela.tflite", "model.h"
+
+
 def deliver(result: Result, artifact: Path | None, out: Path, preprocess: str, threads: int) -> None:
     """Write `result.json` and, where a node was chosen, `model.tflite` and `run_model.py`; each at once or not at all.
+
+    A model for an NPU has no script: `deliver_firmware` writes what its firmware needs.
 
     Raises:
         StoreError: the folder can't be written.
@@ -71,13 +78,35 @@ def deliver(result: Result, artifact: Path | None, out: Path, preprocess: str, t
     try:
         out.mkdir(parents=True, exist_ok=True)
         # An earlier run's model must not stand beside a verdict that did not choose it.
-        for stale in ("model.tflite", "run_model.py"):
+        for stale in ("model.tflite", SCRIPT, COMPILED, HEADER):
             (out / stale).unlink(missing_ok=True)
         if artifact is not None:
             _atomically(out / "model.tflite", artifact.read_bytes())
+        if artifact is not None and result.runner != "vela":
             script = _SCRIPT.substitute(scale=repr(scale), offset=repr(offset), preprocess_words=words, threads=threads)
-            _atomically(out / "run_model.py", script.encode())
+            _atomically(out / SCRIPT, script.encode())
         _atomically(out / "result.json", (result.model_dump_json(by_alias=True, indent=2) + "\n").encode())
+    except OSError as error:
+        raise StoreError(
+            f"'{out}' can't be written: {error.strerror or error}", "make room, or name another --out"
+        ) from error
+
+
+def deliver_firmware(out: Path, compiled: bytes, estimated: Measurement) -> None:
+    """Write the compiled model, and the same as a C header with what memory it needs.
+
+    Raises:
+        StoreError: the folder can't be written.
+    """
+    npu = estimated.npu
+    assert npu is not None
+    system = f"{npu.accelerator}, {npu.system_config}, {npu.memory_mode}"
+    told = f"Made by armopt {VERSION} with {estimated.runtime} for {system}."
+    # Where activations lie in DRAM, the SRAM is the NPU's own.
+    cache = npu.sram_bytes if npu.dram_bytes is not None else 0
+    try:
+        _atomically(out / COMPILED, compiled)
+        _atomically(out / HEADER, header(compiled, npu.arena_bytes, cache, told).encode())
     except OSError as error:
         raise StoreError(
             f"'{out}' can't be written: {error.strerror or error}", "make room, or name another --out"

@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from armopt.core.errors import ConversionError, ModelError
+from armopt.core.errors import ConversionError, ModelError, UsageError
 from armopt.core.events import Listener, Note
 from armopt.core.profile import Profile
 from armopt.core.search_record import DEFAULT_TRIALS, Effort, SearchRecord, Sensitivity, Strength, Trial
@@ -18,11 +18,12 @@ from armopt.search.builder import Builder
 from armopt.search.choose import Candidate, pareto
 from armopt.search.nodes import NodeBuilder
 from armopt.search.outlook import Outlook
+from armopt.search.prospects import felt_stages
 from armopt.search.runs import Runs
 from armopt.search.store import Store, key_of
 from armopt.search.strengths.evaluate import Evaluator, building
 from armopt.search.strengths.known import Memory
-from armopt.search.strengths.ladder import FULL_SHARE
+from armopt.search.strengths.ladder import FULL_SHARE, rungs_of
 from armopt.search.strengths.recipe import recipe_of, scheduled
 from armopt.search.strengths.sensitivity import sensitivities
 from armopt.search.strengths.space import Space
@@ -30,7 +31,7 @@ from armopt.search.strengths.study import Study
 from armopt.search.strengths.told import Goal, winners
 
 # Raised whenever the same strengths would mean another model, or the sampler would ask otherwise.
-REVISION = 1
+REVISION = 2
 # A winner on val that fails on test gives way to the next, so often.
 _CANDIDATES = 3
 _NAMED = ("width", "sparsity", "clusters", "distill")
@@ -83,6 +84,8 @@ def search_strengths(
         DeviceError: the device failed.
         UsageError: nothing is left to search.
     """
+    if target.max_sram_bytes is not None or target.max_flash_bytes is not None:
+        raise UsageError("a search does not hold trials against SRAM or flash", "leave out --search, or those limits")
     began, store, listener = time.monotonic(), runs.store, runs.listener
     goal = Goal(target, ready.task.metric, builder.source_metric("val"))
     seed = plan.settings_of("ptq").seed
@@ -90,7 +93,7 @@ def search_strengths(
     if "epochs" in named:
         fixed["epochs"] = 1.0  # times the plan's, which they now are
     stages = _stages(plan)
-    widest, hopeless = _widest(outlook, target, stages, listener)
+    widest, hopeless = _widest(outlook, target, stages, listener, felt_stages(runs.device))
     if hopeless:
         listener(Note(f"nothing to search for: {hopeless}"))
         return _nothing(plan, SearchRecord(seed=seed, source_metric=_finite(goal.source_metric), trials=()))
@@ -102,7 +105,8 @@ def search_strengths(
     memory = Memory(store, subject, name)
     before = memory.known(space)
     evaluate = Evaluator(plan, known, building(hands, builder, listener), runs.draft, fixed)
-    study = Study(space, goal, evaluate, seed, before, listener, memory.keep)
+    rungs = rungs_of(_steps(plan, len(ready.data.train)))
+    study = Study(space, goal, evaluate, seed, before, listener, memory.keep, rungs=rungs)
     trials = study.run(effort.trials or (None if effort.budget_s else DEFAULT_TRIALS), effort.budget_s)
     best = winners(goal, trials)[:_CANDIDATES]
     record = SearchRecord(
@@ -126,6 +130,12 @@ def _nothing(plan: Profile, record: SearchRecord) -> Searched:
     return Searched(record, (plan.model_copy(update={"tree": ("ptq",), "speed_tree": ()}),), (None,))
 
 
+def _steps(plan: Profile, samples: int) -> float:
+    """Optimizer steps of a stage that is trained in full."""
+    settings = plan.settings_of("channels")
+    return max(float(settings.min_steps), settings.epochs * samples / settings.batch_size)
+
+
 def _finite(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
@@ -135,10 +145,11 @@ def _stages(plan: Profile) -> frozenset[str]:
 
 
 def _widest(
-    outlook: Outlook, target: Target, stages: frozenset[str], listener: Listener
+    outlook: Outlook, target: Target, stages: frozenset[str], listener: Listener, felt: frozenset[str] = frozenset()
 ) -> tuple[float | None, str | None]:
     """The largest width worth trying, None where channels can't or mustn't be pruned; and why none is fast enough."""
-    if target.max_latency_ms is None and target.max_instructions is None:
+    if not target.limits_cost or stages & felt:
+        # Where the device feels zeros and few codes, trials find out how wide a model may be.
         return (1.0 if "channels" in stages else None), None
     if "channels" in stages:
         try:

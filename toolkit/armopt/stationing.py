@@ -1,4 +1,4 @@
-"""The device of a deployment: emulated, or boards that are held for the run; and the chosen model installed on them."""
+"""The device of a deployment: emulated, boards that are held, or an NPU; and the chosen model made ready for it."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from armopt.boards import Boards
-from armopt.core.errors import DeviceError
+from armopt.core.errors import DeviceError, UsageError
 from armopt.core.events import Doing, Listener, Note
 from armopt.core.stopping import Claim
 from armopt.core.target import Target
-from armopt.placing import Place
+from armopt.delivery import deliver_firmware
+from armopt.npu_measuring import estimate
+from armopt.placing import NpuPlace, Place
 from armopt.preparing import Ready
 from armopt.runners.base import Say
 from armopt.runners.ssh.installing import Installed
@@ -19,6 +21,7 @@ from armopt.runners.ssh.installing import install as install_on
 from armopt.runners.ssh.runner import BoardRunner
 from armopt.search.board_runs import BoardRuns
 from armopt.search.device_runs import DeviceRuns
+from armopt.search.npu_runs import NpuRuns
 from armopt.search.runs import Runs
 from armopt.search.store import Store
 
@@ -27,13 +30,18 @@ DELIVERED = ("model.tflite", "run_model.py", "result.json")
 
 @contextlib.contextmanager
 def stationed(
-    place: Place, ready: Ready, target: Target, threads: int, offline: bool, store: Store, listener: Listener
+    place: Place | NpuPlace, ready: Ready, target: Target, threads: int, offline: bool, store: Store, listener: Listener
 ) -> Iterator[Runs]:
     """What the run's leaves run on; boards are made ready before anything is trained, and given back at the end.
 
     Raises:
         DeviceError: no board can be used.
     """
+    if isinstance(place, NpuPlace):
+        if threads != 1:
+            raise UsageError(f"{place.kind.name} has no threads to choose", "leave out --threads")
+        yield NpuRuns(place.kind, ready.task, store, listener)
+        return
     if not place.hosts:
         yield DeviceRuns(place.kind, ready.data, ready.task, threads, offline, store, listener)
         return
@@ -49,14 +57,18 @@ def boards_of(place: Place, offline: bool, listener: Listener) -> Boards:
 
 
 def install(
-    place: Place, model: str, chosen: str | None, folder: Path, offline: bool, listener: Listener
+    place: Place | NpuPlace, model: str, chosen: str | None, folder: Path, offline: bool, listener: Listener
 ) -> tuple[Installed, ...]:
-    """Install what was delivered on each board of the run, and say how to run it there.
+    """Install what was delivered on each board of the run, and say how to run it there; compile it for an NPU.
 
     Raises:
         DeviceError: it could be installed on none of them.
     """
     if chosen is None:
+        return ()
+    if isinstance(place, NpuPlace):
+        made = estimate(folder / "model.tflite", place.kind)
+        deliver_firmware(folder, made.model, made.measurement)
         return ()
     files = {name: folder / name for name in DELIVERED}
     done: list[Installed] = []

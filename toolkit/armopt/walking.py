@@ -9,7 +9,7 @@ from armopt.compress.stages import STAGES
 from armopt.core.errors import ConversionError, ModelError
 from armopt.core.events import Note, RunStarted
 from armopt.core.profile import Profile
-from armopt.core.records import Node
+from armopt.core.records import Measurement, Node
 from armopt.core.search_record import Effort, SearchRecord
 from armopt.core.target import Target
 from armopt.core.tree import ROOT, Tree, stage_of
@@ -18,6 +18,7 @@ from armopt.search.builder import FULL, Builder
 from armopt.search.drafts import UNSCORED, Drafts
 from armopt.search.nodes import NodeBuilder
 from armopt.search.outlook import Outlook
+from armopt.search.prospects import felt_stages
 from armopt.search.runs import Runs
 from armopt.search.walk import Walk, Walked, WhyNot, nothing_known
 from armopt.searching import Searched, search_strengths
@@ -68,7 +69,8 @@ def walk_to_leaf(
     Raises:
         ArmoptError: as the walk and the search do.
     """
-    drafts = Drafts(lambda settings: builder.apart(UNSCORED, settings), runs.draft, runs.listener)
+    felt = felt_stages(runs.device)
+    drafts = Drafts(lambda settings: builder.apart(UNSCORED, settings), runs.draft, runs.listener, felt)
     outlook = Outlook(builder, drafts, target, "width" not in named, runs.listener)
     if effort is None:
         return Found(_walk(plan, hands, runs, target, until, outlook.why_not), builder)
@@ -112,6 +114,12 @@ def _walk(
         tree, builder, runs.measurement, runs.device, target, runs.task.metric, runs.listener, why_not, runs.at_once
     )
     return walk.run(until)
+
+
+def told_measurements(found: Found) -> dict[str, Measurement]:
+    """What is told in full: the first leaf that was built, to compare with, and the chosen one."""
+    measured = found.walked.measured
+    return {path: measured[path] for path in dict.fromkeys((*list(measured)[:1], found.walked.chosen)) if path}
 
 
 def told_nodes(found: Found, runs: Runs) -> tuple[Node, ...]:

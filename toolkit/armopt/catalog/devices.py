@@ -1,4 +1,4 @@
-"""Finds board kinds by name: `devices/NAME.toml` joined with the `devices/cores/CORE.toml` that it names.
+"""Finds kinds of devices by name: boards, `devices/NAME.toml` joined with the core file that it names, and NPUs.
 
 What the user calibrated on a board of the kind (`catalog/calibrations.py`) comes with it.
 """
@@ -8,15 +8,27 @@ from __future__ import annotations
 import difflib
 from pathlib import Path
 
+from pydantic import ConfigDict
+
 from armopt.catalog.calibrations import read_user_calibrations
 from armopt.catalog.search_path import list_data
 from armopt.catalog.toml_record import read_toml_record
-from armopt.core.device import BoardFile, BoardKind, CoreKind
+from armopt.core.device import BoardFile, BoardKind, CoreKind, Kind
 from armopt.core.errors import UsageError
+from armopt.core.npu import NpuKind
+from armopt.core.record import Record
+
+
+class _Family(Record):
+    """What tells a board's file from an NPU's."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    family: str
 
 
 def list_devices() -> list[str]:
-    """Names of all known board kinds, sorted."""
+    """Names of all known kinds, boards and NPUs, sorted."""
     return list(list_data("devices"))
 
 
@@ -25,6 +37,18 @@ def find_device(name: str) -> BoardKind:
 
     Raises:
         UsageError: no such board kind, or its file, its core's or the user's calibrations of it are wrong.
+    """
+    kind = find_kind(name)
+    if isinstance(kind, NpuKind):
+        raise UsageError(f"{kind.name} is an NPU, not a board that runs Linux", "name a board kind, such as pi4")
+    return kind
+
+
+def find_kind(name: str) -> Kind:
+    """The kind of board or NPU called `name`, or described by the TOML file at that path.
+
+    Raises:
+        UsageError: no such kind, or its file, its core's or the user's calibrations of it are wrong.
     """
     if name.endswith(".toml") and Path(name).is_file():
         return _load(Path(name))
@@ -44,7 +68,9 @@ def find_core(name: str) -> CoreKind:
     return read_toml_record(cores[name], CoreKind)
 
 
-def _load(path: Path) -> BoardKind:
+def _load(path: Path) -> Kind:
+    if read_toml_record(path, _Family).family == "ethos-u":
+        return read_toml_record(path, NpuKind)
     board = read_toml_record(path, BoardFile)
     try:
         core = find_core(board.cpu.core)

@@ -18,9 +18,12 @@ class ProjectTarget(Record):
     max_latency: str | None = None
     max_instructions: str | int | None = None
     max_size: str | int | None = None
+    max_sram: str | int | None = None
+    max_flash: str | int | None = None
     min_accuracy: str | float | None = None
     max_drop: str | float | None = None
     evidence: Evidence | None = None
+    allow_fallback: bool | None = None
 
 
 class Project(Record):

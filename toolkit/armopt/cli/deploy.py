@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from armopt.cli.deploy_gate import compared, expect, report
+from armopt.cli.gate_options import exit_code, gate_options, read_gate, show_comparison
 from armopt.cli.output import chatter_to_stderr, json_option, own_stderr, print_record, print_rich, say
 from armopt.cli.target_options import FIELDS, read_target, target_options
 from armopt.core.errors import UsageError
 
 if TYPE_CHECKING:
     from armopt.core.events import Listener
+    from armopt.core.records import Result
     from armopt.core.search_record import Effort
 
 # The contract of the verdict's exit codes; the errors' own stand in core/errors.py.
@@ -40,6 +43,7 @@ _FROM_PROJECT = (
 @click.option("--device", metavar="KIND", help="Board kind; see armopt devices.")
 @click.option("--host", metavar="NAME[,NAME]", help="Registered boards of one kind; see armopt hosts list.")
 @click.option("--emulate", is_flag=True, help="Emulate the board even where a real one is registered.")
+@click.option("--vela-ini", metavar="FILE", help="The system around an Ethos-U, in place of the device's own.")
 @click.option("--rollback", is_flag=True, help="Go back to the version before on the boards; nothing is built.")
 @target_options
 @click.option(
@@ -70,41 +74,62 @@ _FROM_PROJECT = (
 @click.option("--cluster", metavar="ADDRESS", help="Dask scheduler whose workers build the nodes (armopt[cluster]).")
 @click.option("--out", metavar="DIR", help="Folder of the results; default armopt-out/MODEL-DEVICE.")
 @click.option("--plots/--no-plots", default=True, show_default=True, help="Draw each kernel's density into DIR/plots.")
+@gate_options
+@click.option("--tensorboard", metavar="DIR", help="Log the run for TensorBoard (armopt[tensorboard]).")
+@click.option("--mlflow", metavar="URI|on", help="Log it to MLflow: a server, a folder, or on (armopt[mlflow]).")
 @click.option("--offline", is_flag=True, help="Never fetch anything.")
 @click.option("--quiet", is_flag=True, help="No progress; the verdict and errors only.")
 @json_option
-def command(quiet: bool, as_json: bool, rollback: bool, **options: Any) -> int:
+def command(
+    quiet: bool, as_json: bool, rollback: bool, tensorboard: str | None, mlflow: str | None, **options: Any
+) -> int:
     """Prune, cluster and quantize MODEL until a leaf of the tree meets the target on the device.
 
     MODEL is a .keras or .h5 file or a SavedModel folder; --data digits has one of its own. What is left out here is
     taken from ./armopt.toml if there is one. Without limits the first leaf is built and shown.
 
     \b
-    Exit codes: 0 met (or no limits), 1 not met, 2 usage, 3 inconclusive or unstable,
+    Exit codes: 0 met (or no limits) and no worse than the baseline, 1 not, 2 usage, 3 inconclusive or unstable,
     4 device or infrastructure, 130 interrupted.
     """  # noqa: D301 - click takes the backspace itself as its mark
     # What can be wrong on the command line is found before TensorFlow is imported, which takes seconds.
+    gate = read_gate(options)
     arguments = _arguments(options)
     if rollback:
         from armopt.cli.rollback import roll_back
 
         return roll_back(arguments, as_json)
+    expect(gate, arguments)
     from armopt.core.events import Note
+    from armopt.following import followed
 
-    with chatter_to_stderr(), _listener(quiet) as listener:
+    words = ("armopt", *(click.get_current_context().obj or ()))
+    with chatter_to_stderr(), _listener(quiet) as shown_to, followed(shown_to, tensorboard, mlflow) as listener:
         listener(Note("loading TensorFlow"))
         from armopt.flow import deploy
 
-        result = deploy(**arguments, listener=listener)
+        result = deploy(**arguments, command=words, listener=listener)
+    result = compared(gate, result)
     if as_json:
         print_record(result)
     else:
         from armopt.show.result import result_table, verdict_lines
         from armopt.show.search import search_lines
 
-        shown = [] if quiet else [result_table(result), *search_lines(result)]
+        shown = [] if quiet else [result_table(result), *search_lines(result), *_npu(result)]
         print_rich(*shown, *verdict_lines(result))
-    return EXIT_OF_VERDICT[result.verdict]
+        show_comparison(result.comparison)
+    report(gate, result)
+    return exit_code(result.verdict, result.comparison)
+
+
+def _npu(result: Result) -> list[Any]:
+    """What an Ethos-U's compiler said of each leaf, and of the chosen one's operators."""
+    if result.runner != "vela":
+        return []
+    from armopt.show.npu import chosen_lines, nodes_table
+
+    return ["", nodes_table(result), *chosen_lines(result)]
 
 
 def _arguments(options: dict[str, Any]) -> dict[str, Any]:
@@ -127,7 +152,7 @@ def _arguments(options: dict[str, Any]) -> dict[str, Any]:
         overrides.update(project.settings)
         written.update(project.target.model_dump())
     given.update({key: value for key, value in _DEFAULTS.items() if given[key] is None})
-    find_place(given["device"], given["host"], given["emulate"])
+    find_place(given["device"], given["host"], given["emulate"], given["vela_ini"])
     if given["model"] is None and given["data"] is None:
         raise UsageError(
             "no model and no data given", "armopt deploy model.keras --data data.npz --device pi4; or --data digits"

@@ -1,4 +1,4 @@
-"""`armopt devices`: the board kinds that armopt knows, and what your own board makes of one."""
+"""`armopt devices`: the kinds of boards and NPUs that armopt knows, and what your own board makes of one."""
 
 from __future__ import annotations
 
@@ -21,22 +21,24 @@ if TYPE_CHECKING:
 @json_option
 @click.pass_context
 def command(context: click.Context, as_json: bool) -> int:
-    """List the board kinds, names for --device with what stands for them when emulated; and your boards."""
+    """List kinds of boards, with what stands for them when emulated, and of NPUs: names for --device; and yours."""
     if context.invoked_subcommand is not None:
         return 0
-    from armopt.catalog.devices import find_device, list_devices
+    from armopt.catalog.devices import find_kind, list_devices
     from armopt.catalog.hosts import list_hosts
+    from armopt.core.npu import NpuKind
     from armopt.runners.ssh.state import board_states
 
-    kinds, hosts = [find_device(name) for name in list_devices()], list(list_hosts().values())
+    kinds, hosts = [find_kind(name) for name in list_devices()], list(list_hosts().values())
     states = board_states(hosts)
     if as_json:
         print_json([{**kind.model_dump(mode="json"), "boards": _boards(kind.name, hosts, states)} for kind in kinds])
     else:
-        from armopt.show.devices import devices_table
+        from armopt.show.devices import devices_table, npus_table
         from armopt.show.hosts import states_table
 
-        print_rich(devices_table([kind for kind in kinds if not kind.functional]))
+        boards = [kind for kind in kinds if not isinstance(kind, NpuKind) and not kind.functional]
+        print_rich(devices_table(boards), "", npus_table([kind for kind in kinds if isinstance(kind, NpuKind)]))
         if hosts:
             print_rich("", states_table(hosts, states))
     return 0
@@ -115,10 +117,10 @@ def _timed_on(kind: BoardKind, host_name: str, offline: bool) -> BoardTimings:
 
     from armopt.calibration_timing import time_on_board
     from armopt.core.errors import UsageError
-    from armopt.placing import find_place
+    from armopt.placing import find_boards
     from armopt.runners.ssh.runner import BoardRunner
 
-    place = find_place(kind.name, host_name, False)
+    place = find_boards(kind.name, host_name, False)
     if kind.functional or len(place.hosts) != 1:
         raise UsageError(f"--host {host_name} is not one real board", "name one that armopt hosts list shows")
     runtime = kind.runtime.name

@@ -27,7 +27,10 @@ COMMANDS = {
     "deploy": ("armopt.cli.deploy", "Take a Keras model down the tree until a leaf meets the target on the device."),
     "tree": ("armopt.cli.tree", "Show a profile's tree, its strengths, and what can help on a device."),
     "measure": ("armopt.cli.measure", "Run a .tflite on a device: latency, instructions, and how well they are known."),
+    "compare": ("armopt.cli.compare", "Set two results side by side: what got slower, which operator, why."),
     "audit": ("armopt.cli.audit", "Show what a .tflite holds: zeros, codes and sizes, from its own bytes."),
+    "report": ("armopt.cli.report", "Write one HTML page that shows runs to people."),
+    "runs": ("armopt.cli.runs", "List earlier runs, newest first."),
     "devices": ("armopt.cli.devices", "List the board kinds that armopt knows."),
     "hosts": ("armopt.cli.hosts", "Register your own boards, and trust their host keys."),
     "emulator": ("armopt.cli.emulator", "Set up the emulated boards, or show what is there."),
@@ -54,7 +57,7 @@ def main() -> None:
 def run(arguments: Sequence[str]) -> int:
     """Run one command line, without the program's name, and return its exit code; what goes wrong is told on stderr."""
     try:
-        with cli.make_context("armopt", list(arguments)) as context:
+        with cli.make_context("armopt", list(arguments), obj=tuple(arguments)) as context:
             code = cli.invoke(context)
         sys.stdout.flush()
         return int(code or 0)

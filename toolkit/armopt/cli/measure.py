@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from armopt.cli.deploy import EXIT_OF_VERDICT
+from armopt.cli.gate_options import exit_code, gate_options, read_gate, show_comparison
+from armopt.cli.measure_gate import report, setting_to_come, subject_of
 from armopt.cli.measured import document, names_of, show
 from armopt.cli.output import chatter_to_stderr, check_picture_name, json_option, print_json, save_drawn, say
 from armopt.cli.target_options import read_target, speed_options
@@ -54,6 +56,8 @@ class Processors(click.ParamType[tuple[int, ...]]):
 @click.option("--device", "device_name", metavar="KIND", help="Board kind; see armopt devices.")
 @click.option("--host", metavar="NAME[,NAME]", help="Registered boards of one kind; see armopt hosts list.")
 @click.option("--emulate", is_flag=True, help="Emulate the board even where a real one is registered.")
+@click.option("--vela-ini", type=click.Path(path_type=Path), metavar="FILE", help="The system around an Ethos-U.")
+@click.option("--fvp", is_flag=True, help="Count an Ethos-U's cycles on Arm's FVP (see docs/ethos-u.md).")
 @click.option("--threads", type=ThreadNumbers(), metavar="N[,N]", help="Of the runtime; default: the board kind's own.")
 @click.option("--freq", "freq_mhz", type=click.IntRange(1, 10_000), metavar="MHZ", help="If not the board's.")
 @click.option("--runtime", type=click.Choice(["litert", "tflite-runtime"]), help="Default: the board kind's own.")
@@ -74,6 +78,7 @@ class Processors(click.ParamType[tuple[int, ...]]):
 @click.option("--sustain", metavar="TIME", help="On boards: run so long without a pause, such as 10m; see the curve.")
 @click.option("--plot", metavar="FILE", help="Draw the operators (or, with --compare, both models) as .svg or .png.")
 @speed_options
+@gate_options
 @click.option("--offline", is_flag=True, help="Never fetch anything.")
 @json_option
 def command(
@@ -81,6 +86,8 @@ def command(
     device_name: str | None,
     host: str | None,
     emulate: bool,
+    vela_ini: Path | None,
+    fvp: bool,
     threads: tuple[int, ...] | None,
     freq_mhz: int | None,
     runtime: RuntimeName | None,
@@ -101,17 +108,35 @@ def command(
     """Run MODEL (any .tflite) on a device and say how long one inference takes and how well that is known.
 
     On a board it is timed, in fresh processes, until the limits are decided; without one it is emulated, counted and
-    modelled. With several numbers of --threads, limits and operators are of the first.
+    modelled; for an Ethos-U it is compiled, and the compiler estimates. With several numbers of --threads, limits and
+    operators are of the first.
 
-    Exit codes: 0 within the limits (or none given), 1 not, 3 inconclusive, 2 usage, 4 device.
+    Exit codes: 0 within the limits (or none given) and no worse than the baseline, 1 not, 3 inconclusive, 2 usage,
+    4 device.
     """
     from armopt.core.gate import Observed, judge
     from armopt.core.records import Metric
-    from armopt.placing import find_place
+    from armopt.placing import NpuPlace, find_place
 
     check_picture_name(plot)
-    target, place = read_target(limits), find_place(device_name, host, emulate)
+    reports = {name: limits[name] for name in ("baseline", "junit", "markdown")}
+    gate = read_gate(limits)
+    target, place = read_target(limits), find_place(device_name, host, emulate, vela_ini)
+    most = None if all_operators else _TOP if by_operator else 0
+    if isinstance(place, NpuPlace):
+        from armopt.cli.measure_on_npu import measure_on_npu
+
+        found_there = measure_on_npu(
+            place, model, target, operators=most, as_json=as_json, fvp=fvp, threads=threads, freq=freq_mhz, runtime=runtime,
+            kernels=kernels, compare=other, data=data, metric=metric, pin=pin, sustain=sustain, plot=plot, **reports,
+        )  # fmt: skip
+        return EXIT_OF_VERDICT[found_there.verdict]
+    if fvp:
+        from armopt.core.errors import UsageError
+
+        raise UsageError("--fvp simulates an Ethos-U", "name one with --device")
     kind = place.kind.running(runtime, kernels)
+    gate.expect(setting_to_come(place, kind, threads, freq_mhz))
     in_parts = by_operator or all_operators or other is not None or plot is not None
     compared = None
     with chatter_to_stderr():
@@ -129,22 +154,27 @@ def command(
             from armopt.measuring import measure_each
 
             _only_boards({"pin": pin, "sustain": sustain, "data": data})
+            in_parts = in_parts or gate.baseline is not None
             asked: dict[str, Any] = {"freq_mhz": freq_mhz, "by_operator": in_parts, "say": say, "offline": offline}
             found, _ = measure_each(model, kind, threads or (kind.runtime.threads,), **asked)
             if other is not None:
                 compared = measure_each(other, kind, [found[0].threads], **asked)[0][0]
     judgement = judge(target, Observed.by(found[0]), Metric(name="accuracy"))
+    comparison = gate.compared(subject_of(model, found[0]) if gate.baseline is not None else None)
     if plot is not None:
         _draw(found[0], compared, names_of(model, other or model), Path(plot))
     beside = (other, compared) if other is not None and compared is not None else None
     if as_json:
         with chatter_to_stderr():
             made = document(model, found, judgement, target.model_dump(mode="json"), beside)
+        if comparison is not None:
+            made["comparison"] = comparison.model_dump(mode="json")
         print_json(made)
     else:
-        most = None if all_operators else _TOP if by_operator else 0
         show(model, found, judgement, operators=most, compared=beside)
-    return EXIT_OF_VERDICT[judgement.verdict]
+        show_comparison(comparison)
+    report(gate, model, found[0], judgement, comparison)
+    return exit_code(judgement.verdict, comparison)
 
 
 def _only_boards(asked: dict[str, Any]) -> None:

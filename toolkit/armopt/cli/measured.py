@@ -66,7 +66,7 @@ def document(
     from armopt.core.records import SCHEMA_VERSION
 
     first = found[0]
-    in_node = {"latency_ms", "interval_ms", "instructions", "evidence", "seconds"}
+    in_node = {"latency_ms", "interval_ms", "instructions", "npu", "evidence", "seconds"}
     made = {
         "schema_version": SCHEMA_VERSION,
         **_node(model, first, judgement).model_dump(mode="json", by_alias=True),
@@ -98,6 +98,7 @@ def _node(model: Path, found: Measurement, judgement: Judgement) -> Node:
         latency_ms=found.latency_ms,
         interval_ms=found.interval_ms,
         instructions=found.instructions,
+        npu=found.npu,
         evidence=found.evidence,
         seconds=round(found.seconds, 2),
         artifact=str(model),

@@ -21,11 +21,11 @@ def roll_back(arguments: dict[str, Any], as_json: bool) -> int:
         DeviceError: a board can't be reached, or has no earlier version.
     """
     from armopt.compress.names import model_name
-    from armopt.placing import find_place
+    from armopt.placing import find_boards
     from armopt.runners.ssh.installing import rollback
     from armopt.runners.ssh.runner import BoardRunner
 
-    place = find_place(arguments["device"], arguments["host"], arguments["emulate"])
+    place = find_boards(arguments["device"], arguments["host"], arguments["emulate"])
     if not place.hosts:
         raise UsageError("--rollback needs boards", "name them with --host; armopt hosts list shows them")
     model = model_name(Path(arguments["model"]) if arguments["model"] else None)

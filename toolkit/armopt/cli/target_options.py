@@ -20,22 +20,40 @@ _EVIDENCE = click.option(
     help="Weakest evidence that may decide about latency.",
 )
 _SIZE = click.option("--max-size", metavar="BYTES", help="Of the compressed (gzip) file, such as 200kB.")
+_SRAM = click.option("--max-sram", metavar="BYTES", help="That the model takes beside an Ethos-U, such as 256KiB.")
+_FLASH = click.option("--max-flash", metavar="BYTES", help="That its constants take beside an Ethos-U, such as 1MiB.")
+_FALLBACK = click.option(
+    "--allow-fallback",
+    is_flag=True,
+    default=None,
+    help="Judge an Ethos-U's latency without the operators that it leaves to the CPU.",
+)
 _ACCURACY = click.option("--min-accuracy", metavar="VALUE", help="The task's metric at least (an error at most).")
 _DROP = click.option("--max-drop", metavar="VALUE", help="How much of the metric may be lost, such as 0.01 or 1%.")
 
-FIELDS = ("max_latency", "max_instructions", "max_size", "min_accuracy", "max_drop", "evidence")
+FIELDS = (
+    "max_latency",
+    "max_instructions",
+    "max_size",
+    "max_sram",
+    "max_flash",
+    "min_accuracy",
+    "max_drop",
+    "evidence",
+    "allow_fallback",
+)
 
 
 def speed_options(command: F) -> F:
     """Add the limits that any .tflite can be held against."""
-    for option in reversed((_LATENCY, _INSTRUCTIONS, _EVIDENCE)):
+    for option in reversed((_LATENCY, _INSTRUCTIONS, _SRAM, _FLASH, _EVIDENCE, _FALLBACK)):
         command = option(command)
     return command
 
 
 def target_options(command: F) -> F:
     """Add all limits."""
-    for option in reversed((_LATENCY, _INSTRUCTIONS, _SIZE, _ACCURACY, _DROP, _EVIDENCE)):
+    for option in reversed((_LATENCY, _INSTRUCTIONS, _SIZE, _SRAM, _FLASH, _ACCURACY, _DROP, _EVIDENCE, _FALLBACK)):
         command = option(command)
     return command
 
@@ -66,9 +84,12 @@ def read_target(written: Mapping[str, object]) -> Target:
         "percentile": latency[1] if latency else "p50",
         "max_instructions": read("max_instructions", parse_count),
         "max_gz_bytes": read("max_size", parse_bytes),
+        "max_sram_bytes": read("max_sram", parse_bytes),
+        "max_flash_bytes": read("max_flash", parse_bytes),
         "min_accuracy": read("min_accuracy", parse_fraction),
         "max_drop": read("max_drop", parse_fraction),
         "evidence": written.get("evidence"),
+        "allow_fallback": bool(written.get("allow_fallback")),
     }
     try:
         return Target.model_validate(limits)
@@ -80,4 +101,5 @@ def read_target(written: Mapping[str, object]) -> Target:
 
 
 def _flag(field: str) -> str:
-    return "--" + {"max_latency_ms": "max-latency", "max_gz_bytes": "max-size"}.get(field, field.replace("_", "-"))
+    fields = {"max_latency_ms": "max-latency", "max_gz_bytes": "max-size"}
+    return "--" + fields.get(field, field.removesuffix("_bytes").replace("_", "-"))

@@ -79,7 +79,7 @@ def _programs(programs: dict[str, str | None]) -> Iterator[Finding]:
 
 def _files() -> Iterator[Finding]:
     """Whatever the user may have written, read as the commands read it."""
-    from armopt.catalog.devices import find_device, list_devices
+    from armopt.catalog.devices import find_device, find_kind, list_devices
     from armopt.catalog.hosts import list_hosts
     from armopt.catalog.profiles import find_profile, list_profiles
     from armopt.catalog.project import find_project
@@ -88,7 +88,7 @@ def _files() -> Iterator[Finding]:
     yield from _read(list_hosts)
     known = list_devices()
     for name in known:
-        yield from _read(partial(find_device, name))
+        yield from _read(partial(find_kind, name))
     for name in list_profiles():
         yield from _read(partial(find_profile, name))
     for path in sorted((config_dir() / "calibrations").glob("*.toml")):

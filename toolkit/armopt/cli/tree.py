@@ -60,14 +60,14 @@ def command(profile_name: str, device_name: str, run: str | None, plot: str | No
 
 
 def _of_profile(profile_name: str, device_name: str) -> tuple[dict[str, Any], ShownTree]:
-    from armopt.catalog.devices import find_device
+    from armopt.catalog.devices import find_kind
     from armopt.catalog.profiles import find_profile
     from armopt.core.tree import ROOT, parent_of, preserved_at, stage_of
     from armopt.latency.helps import FAMILIES, helps, why_not
     from armopt.show.tree_nodes import tree_of_profile
 
     profile = find_profile(profile_name)
-    place = device_name if device_name in FAMILIES else find_device(device_name)
+    place = device_name if device_name in FAMILIES else find_kind(device_name)
     nodes = [
         {
             "path": path,

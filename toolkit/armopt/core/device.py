@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from armopt.core.calibration import Calibration, Kernels
 from armopt.core.instructions import CLASS_INDEX
+from armopt.core.npu import NpuKind
 from armopt.core.records import Record
 
 # QEMU 7.2's `max` has SME, for which runtimes have kernels of their own that none of the modelled cores would run.
@@ -142,6 +143,11 @@ class BoardKind(BoardFile):
         """The calibrations that hold for this board: the user's, then the kind's own, then its core's."""
         return self.user_calibrations + self.own_calibrations + self.core.calibrations
 
+    @property
+    def channel_step(self) -> int:
+        """Channels are kept in multiples of this where a model is made narrower."""
+        return self.core.channel_step
+
     def running(self, runtime: RuntimeName | None = None, kernels: Kernels | None = None) -> BoardKind:
         """The same kind of board with another runtime, or other kernels of it."""
         asked = {"name": runtime, "kernels": kernels}
@@ -157,3 +163,7 @@ class BoardKind(BoardFile):
             f"CPU revision\t: {self.cpu.revision}\n\n"
         )
         return "".join(paragraph.format(index=index) for index in range(self.cpu.cores))
+
+
+Kind = BoardKind | NpuKind
+"""Whatever `--device` can name."""

@@ -6,6 +6,7 @@ from typing import Any
 
 from pydantic import Field
 
+from armopt.core.npu import NpuEstimate
 from armopt.core.records import Latency, Measurement, Metric, Percentile, Record, VerdictName
 from armopt.core.target import Target
 
@@ -25,16 +26,17 @@ class Observed(Record):
     percentile: Percentile = Field("p50", description="what the interval speaks of")
     unstable_reason: str | None = None
     evidence: str | None = None
+    npu: NpuEstimate | None = None
 
     @classmethod
     def by(cls, measured: Measurement, **further: Any) -> Observed:
         """What was measured, and further figures of the leaf."""
-        shared = ("instructions", "latency_ms", "interval_ms", "percentile", "unstable_reason", "evidence")
+        shared = ("instructions", "latency_ms", "interval_ms", "percentile", "unstable_reason", "evidence", "npu")
         return cls(**{name: getattr(measured, name) for name in shared}, **further)
 
 
 class Check(Record):
-    """One limit: criterion (`latency`, `instructions`, `size` or `accuracy`), verdict, and the figures in words."""
+    """One limit: criterion (`latency`, `instructions`, `size`, `sram`, `flash`, `accuracy`), verdict, why in words."""
 
     criterion: str
     verdict: VerdictName
@@ -70,6 +72,8 @@ def judge(target: Target, observed: Observed, metric: Metric) -> Judgement:
             _latency(target, observed),
             _instructions(target, observed),
             _size(target, observed),
+            _sram(target, observed),
+            _flash(target, observed),
             _accuracy(target, observed, metric),
             _drop(target, observed, metric),
         )
@@ -93,8 +97,14 @@ def _latency(target: Target, observed: Observed) -> Check | None:
             "inconclusive",
             f"latency is {observed.evidence or 'unknown'}, the target demands {target.evidence}",
         )
+    if observed.npu is not None:
+        return _estimated(target, observed.npu, limit, asked)
     if observed.evidence == "functional" or observed.latency_ms is None:
         return _check("latency", "inconclusive", f"no latency was observed to hold against {asked}")
+    slowest = observed.latency_ms.max
+    if target.percentile == "max" and slowest is not None and slowest > limit:
+        # One run is all it takes, however few there were and whatever the others did.
+        return _check("latency", "missed", f"latency {slowest:.3g} ms at max ({observed.evidence}) over {asked}")
     if observed.unstable_reason is not None:
         return _check("latency", "unstable", f"the measurement is unstable: {observed.unstable_reason}")
     if observed.evidence == "measured":
@@ -110,6 +120,20 @@ def _latency(target: Target, observed: Observed) -> Check | None:
         return _check("latency", "inconclusive", f"a {observed.evidence} latency says nothing of {target.percentile}")
     figure = f"latency {observed.latency_ms.p50:.3g} ms"
     return _by_interval(figure, observed.interval_ms, f"{observed.evidence}", limit, asked)
+
+
+def _estimated(target: Target, npu: NpuEstimate, limit: float, asked: str) -> Check:
+    """An NPU compiler's figure has no error that is known, and leaves out the operators that it gives to the CPU."""
+    left = npu.fallback_words
+    if target.percentile != "p50":
+        return _check("latency", "inconclusive", f"an estimated latency says nothing of {target.percentile}")
+    if not npu.cycles:
+        return _check("latency", "inconclusive", f"the CPU runs all operators ({left or 'none'}): nothing is estimated")
+    if left and not target.allow_fallback:
+        why = f"the CPU runs {left}, and what that takes is not estimated"
+        return _check("latency", "inconclusive", f"{why}; --allow-fallback holds the NPU's part alone against {asked}")
+    of = f"the NPU's part alone, without {left} on the CPU" if left else "error not known"
+    return _bounded("latency", npu.npu_ms <= limit, f"latency {npu.npu_ms:.3g} ms (estimated, {of})", asked)
 
 
 def _measured(percentile: Percentile, limit: float, latency: Latency, observed: Observed) -> Check:
@@ -149,6 +173,22 @@ def _size(target: Target, observed: Observed) -> Check | None:
     if size is None:
         return _check("size", "inconclusive", "the size is not known")
     return _bounded("size", size <= limit, f"{size:,} bytes (gzip)", f"{limit:,}")
+
+
+def _sram(target: Target, observed: Observed) -> Check | None:
+    return _memory("sram", "SRAM", target.max_sram_bytes, observed.npu.sram_bytes if observed.npu else None)
+
+
+def _flash(target: Target, observed: Observed) -> Check | None:
+    return _memory("flash", "flash", target.max_flash_bytes, observed.npu.flash_bytes if observed.npu else None)
+
+
+def _memory(criterion: str, name: str, limit: int | None, taken: int | None) -> Check | None:
+    if limit is None:
+        return None
+    if taken is None:
+        return _check(criterion, "inconclusive", f"how much {name} it takes is not known on this device")
+    return _bounded(criterion, taken <= limit, f"{taken:,} bytes of {name}", f"{limit:,}")
 
 
 def _accuracy(target: Target, observed: Observed, metric: Metric) -> Check | None:

@@ -123,9 +123,10 @@ class Profile(Record):
     def under(self, target: Target, width_is_named: bool = False) -> Profile:
         """The profile with the tree that is walked under a target.
 
-        `speed_tree` joins it where the target limits latency or instructions, and where the user named a width.
+        `speed_tree` joins it where the target limits latency, instructions or an Ethos-U's memory, and where the user
+        named a width.
         """
-        if target.max_latency_ms is None and target.max_instructions is None and not width_is_named:
+        if not target.limits_cost and not width_is_named:
             return self
         return self.model_copy(update={"tree": tuple(dict.fromkeys((*self.tree, *self.speed_tree)))})
 

@@ -28,15 +28,26 @@ class Target(Record):
     percentile: Percentile = "p50"
     max_instructions: int | None = Field(None, gt=0)
     max_gz_bytes: int | None = Field(None, gt=0)
+    max_sram_bytes: int | None = Field(None, gt=0, description="of an Ethos-U")
+    max_flash_bytes: int | None = Field(None, gt=0, description="of an Ethos-U")
     min_accuracy: float | None = None
     max_drop: float | None = Field(None, ge=0)
     evidence: Evidence | None = Field(None, description="weakest evidence that may decide the latency")
+    allow_fallback: bool = Field(
+        False, description="judge an Ethos-U's latency without the operators that it leaves to the CPU"
+    )
 
     @property
     def is_empty(self) -> bool:
         """True when no limit was given, so that there is nothing to judge."""
-        limits = (self.max_latency_ms, self.max_instructions, self.max_gz_bytes, self.min_accuracy, self.max_drop)
-        return all(limit is None for limit in limits)
+        others = (self.max_gz_bytes, self.min_accuracy, self.max_drop)
+        return not self.limits_cost and all(limit is None for limit in others)
+
+    @property
+    def limits_cost(self) -> bool:
+        """True where an untrained draft can miss it: limits on latency, instructions or an Ethos-U's memory."""
+        limits = (self.max_latency_ms, self.max_instructions, self.max_sram_bytes, self.max_flash_bytes)
+        return any(limit is not None for limit in limits)
 
     def describe(self) -> str:
         """The limits in words, for example 'latency at most 20 ms, drop at most 0.01'."""
@@ -50,6 +61,9 @@ class Target(Record):
             parts.append(f"at most {self.max_instructions:,} instructions")
         if self.max_gz_bytes is not None:
             parts.append(f"at most {self.max_gz_bytes:,} bytes (gzip)")
+        for limit, memory in ((self.max_sram_bytes, "SRAM"), (self.max_flash_bytes, "flash")):
+            if limit is not None:
+                parts.append(f"at most {limit:,} bytes of {memory}")
         if self.min_accuracy is not None:
             parts.append(f"metric no worse than {self.min_accuracy:g}")
         if self.max_drop is not None:

@@ -12,11 +12,11 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Literal, get_args
 
-from armopt.core.device import BoardKind
+from armopt.core.device import BoardKind, Kind
 from armopt.core.errors import UsageError
 
-Criterion = Literal["latency", "size", "accuracy", "instructions", "traffic"]
-"""`traffic`: bytes of weights that an Ethos-U reads from flash or DRAM for one inference."""
+Criterion = Literal["latency", "size", "accuracy", "instructions", "traffic", "sram", "flash"]
+"""Of an Ethos-U: `traffic`: weights that it reads for one inference; `sram`, `flash`: that a model takes beside it."""
 CRITERIA: frozenset[Criterion] = frozenset(get_args(Criterion))
 
 Answer = tuple[frozenset[Criterion], str]
@@ -24,9 +24,10 @@ Answer = tuple[frozenset[Criterion], str]
 _NOTHING: frozenset[Criterion] = frozenset()
 _SMALLER: frozenset[Criterion] = frozenset({"size"})
 _RECOVERS: frozenset[Criterion] = frozenset({"accuracy"})
-_LIGHTER: frozenset[Criterion] = frozenset({"size", "traffic", "latency"})
+# Weights that are brought to SRAM before they are needed take less of it, too.
+_LIGHTER: frozenset[Criterion] = frozenset({"size", "traffic", "latency", "sram", "flash"})
 _THINNER: Answer = (
-    frozenset({"latency", "instructions", "size", "traffic"}),
+    frozenset({"latency", "instructions", "size", "traffic", "sram", "flash"}),
     "fewer channels are a smaller dense model: less to compute, to store and to read, at some accuracy",
 )
 _PLAIN: Answer = (_NOTHING, "INT8 itself is what speeds up and shrinks, and every leaf has it")
@@ -84,7 +85,7 @@ FAMILIES: tuple[str, ...] = tuple(_FAMILIES)
 """Families of processors of which something is known without naming a board kind."""
 
 
-def helps(place: BoardKind | str, stage_name: str) -> frozenset[Criterion]:
+def helps(place: Kind | str, stage_name: str) -> frozenset[Criterion]:
     """The criteria in which `stage_name` can improve a leaf on a board kind or family beyond plain INT8 quantization.
 
     Raises:
@@ -93,7 +94,7 @@ def helps(place: BoardKind | str, stage_name: str) -> frozenset[Criterion]:
     return _answer(place, stage_name)[0]
 
 
-def why_not(place: BoardKind | str, stage_name: str) -> str:
+def why_not(place: Kind | str, stage_name: str) -> str:
     """One sentence, without a full stop, on what the stage can't help there and what it does instead.
 
     Raises:
@@ -102,7 +103,7 @@ def why_not(place: BoardKind | str, stage_name: str) -> str:
     return _answer(place, stage_name)[1]
 
 
-def _answer(place: BoardKind | str, stage_name: str) -> Answer:
+def _answer(place: Kind | str, stage_name: str) -> Answer:
     family = place if isinstance(place, str) else place.family
     if family not in _FAMILIES:
         raise UsageError(f"nothing is known of processors '{family}'", "known: " + ", ".join(FAMILIES))
@@ -114,9 +115,9 @@ def _answer(place: BoardKind | str, stage_name: str) -> Answer:
     return known[stage_name]
 
 
-def _float16(place: BoardKind | str) -> Answer:
+def _float16(place: Kind | str) -> Answer:
     """Half precision is arithmetic on some cores, and only a way of storing on others; Linux calls it asimdhp."""
-    if not isinstance(place, str) and "asimdhp" in place.cpu.features:
+    if isinstance(place, BoardKind) and "asimdhp" in place.cpu.features:
         computing = "computed in half precision, and slower than INT8"
     elif isinstance(place, str):
         computing = "widened to float32 on cores without half precision, and slower than INT8"
@@ -125,9 +126,9 @@ def _float16(place: BoardKind | str) -> Answer:
     return _RECOVERS, f"next to no accuracy is lost; weights take twice the bytes of INT8, are {computing}"
 
 
-def _sparse(place: BoardKind | str) -> Answer:
+def _sparse(place: Kind | str) -> Answer:
     """Float kernels that skip zeros against INT8 ones: what INT8 takes depends on dot products (Linux: asimddp)."""
-    if not isinstance(place, str) and "asimddp" in place.cpu.features:
+    if isinstance(place, BoardKind) and "asimddp" in place.cpu.features:
         words = (
             "float kernels that skip zeros lose no accuracy to rounding, but its cores have dot products: INT8 takes "
             "fewer instructions below 90% zeros, and a smaller file"

@@ -6,7 +6,7 @@ from armopt.core.errors import ConversionError, ModelError
 from armopt.core.events import Listener, Note
 from armopt.core.records import Measurement
 from armopt.core.target import Target
-from armopt.search.drafts import Drafts, shaping_node, why_too_large, why_too_slow
+from armopt.search.drafts import Drafts, known_interval, shaping_node, why_too_large, why_too_slow
 from armopt.search.nodes import NodeBuilder
 from armopt.search.widths import widest
 
@@ -27,7 +27,7 @@ class Outlook:
 
     def __init__(self, builder: NodeBuilder, drafts: Drafts, target: Target, solve: bool, listener: Listener) -> None:
         self._builder, self._drafts, self._target, self._listener = builder, drafts, target, listener
-        self._solve = solve and _limits_speed(target)
+        self._solve = solve and target.limits_cost
         self._of_shape: dict[str, str | None] = {}
 
     def why_not(self, path: str) -> str | None:
@@ -60,7 +60,7 @@ class Outlook:
 
     def why_too_slow(self, path: str) -> str | None:
         """Why the leaf at `path` misses the limits on speed, whatever is trained; raises as `Drafts.speed` does."""
-        return why_too_slow(self._speed(path, {}), self._target) if _limits_speed(self._target) else None
+        return why_too_slow(self._speed(path, {}), self._target) if self._target.limits_cost else None
 
     def widest(self, node: str, leaf: str) -> tuple[float | None, str]:
         """The largest share of the channels with which the leaf below `node` meets the limits on speed, and how.
@@ -106,26 +106,31 @@ class Outlook:
         return {"width": settings.width, **cheaper}
 
 
-def _limits_speed(target: Target) -> bool:
-    return target.max_latency_ms is not None or target.max_instructions is not None
-
-
 def _load(measured: Measurement, target: Target) -> float:
-    """The worse of upper latency and instructions, over its limit; infinite where the device said nothing."""
-    loads = [0.0]
-    if target.max_latency_ms is not None:
-        loads.append(measured.interval_ms[1] / target.max_latency_ms if measured.interval_ms else float("inf"))
-    if target.max_instructions is not None:
-        counted = measured.instructions
-        loads.append(counted / target.max_instructions if counted is not None else float("inf"))
-    return max(loads) * (1 + _SPARE)
+    """The worst of upper latency, instructions and memory, over its limit; infinite where the device said nothing."""
+    interval, npu = known_interval(measured, target), measured.npu
+    figures: list[tuple[float | None, float | None]] = [
+        (interval[1] if interval else None, target.max_latency_ms),
+        (measured.instructions, target.max_instructions),
+        (npu.sram_bytes if npu else None, target.max_sram_bytes),
+        (npu.flash_bytes if npu else None, target.max_flash_bytes),
+    ]
+    loads = [float("inf") if figure is None else figure / limit for figure, limit in figures if limit is not None]
+    return max([0.0, *loads]) * (1 + _SPARE)
 
 
 def _figures(measured: Measurement, target: Target) -> str:
     told = []
-    if target.max_latency_ms is not None and measured.latency_ms and measured.interval_ms:
-        low, high = measured.interval_ms
-        told.append(f"{measured.latency_ms.p50:.3g} ms ({low:.3g} to {high:.3g}) for {target.max_latency_ms:g} ms")
+    interval = known_interval(measured, target)
+    if target.max_latency_ms is not None and interval is not None:
+        low, high = interval
+        middle = measured.latency_ms.p50 if measured.latency_ms else low
+        between = "(estimated)" if measured.npu else f"({low:.3g} to {high:.3g})"
+        told.append(f"{middle:.3g} ms {between} for {target.max_latency_ms:g} ms")
     if target.max_instructions is not None and measured.instructions is not None:
         told.append(f"{measured.instructions:,} instructions for {target.max_instructions:,}")
+    if measured.npu is not None and target.max_sram_bytes is not None:
+        told.append(f"{measured.npu.sram_bytes:,} bytes of SRAM for {target.max_sram_bytes:,}")
+    if measured.npu is not None and target.max_flash_bytes is not None and measured.npu.flash_bytes is not None:
+        told.append(f"{measured.npu.flash_bytes:,} bytes of flash for {target.max_flash_bytes:,}")
     return f"takes {' and '.join(told)}" if told else "has no figure on this device"

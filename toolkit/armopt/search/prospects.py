@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from armopt.core.device import BoardKind
+from armopt.core.device import Kind
 from armopt.core.stages import FURTHER_LEAVES
+from armopt.core.tree import STRUCTURE
 from armopt.latency.helps import helps, why_not
 
 
-def gain_over_ptq(kind: BoardKind, path: str, trains: frozenset[str]) -> frozenset[str]:
+def felt_stages(kind: Kind) -> frozenset[str]:
+    """Stages that leave a model's shape as it is and yet make it faster there: an Ethos-U feels zeros and codes."""
+    return frozenset(stage for stage in STRUCTURE if "latency" in helps(kind, stage))
+
+
+def gain_over_ptq(kind: Kind, path: str, trains: frozenset[str]) -> frozenset[str]:
     """Criteria in which the leaf at `path` can be better than `ptq` on this kind of board.
 
     Every stage that trains may win accuracy, whatever else it is for.
@@ -19,7 +25,7 @@ def gain_over_ptq(kind: BoardKind, path: str, trains: frozenset[str]) -> frozens
     return frozenset(gain)
 
 
-def why_hopeless(kind: BoardKind, path: str, missed: frozenset[str], trains: frozenset[str]) -> str | None:
+def why_hopeless(kind: Kind, path: str, missed: frozenset[str], trains: frozenset[str]) -> str | None:
     """Why the leaf can't meet a target of which `ptq` missed the criteria `missed`; None where it may."""
     beyond = missed - gain_over_ptq(kind, path, trains)
     if not beyond:

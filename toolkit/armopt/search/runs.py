@@ -1,11 +1,11 @@
-"""What a walk and a search ask of a device, whichever it is: an emulated board, or real ones."""
+"""What a walk and a search ask of a device, whichever it is: an emulated board, real ones, or an NPU's compiler."""
 
 from __future__ import annotations
 
 from typing import Protocol
 
 from armopt.compress.task import Task
-from armopt.core.device import BoardKind
+from armopt.core.device import Kind
 from armopt.core.events import Listener
 from armopt.core.records import Evidence, Measurement, RunnerName
 from armopt.search.builder import Built
@@ -16,7 +16,7 @@ class Runs(Protocol):
     """Runs leaves on a device. Its methods raise DeviceError where that fails."""
 
     @property
-    def device(self) -> BoardKind:
+    def device(self) -> Kind:
         """Its kind."""
 
     @property

@@ -7,7 +7,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Literal
 
-from armopt.core.device import BoardKind
+from armopt.core.device import Kind
 from armopt.core.errors import ArmoptError, ConversionError, ModelError
 from armopt.core.events import Listener, NodeFinished
 from armopt.core.gate import Judgement, Observed, judge
@@ -72,7 +72,7 @@ class Walk:
         tree: Tree,
         builder: Builder,
         measure: Measure,
-        device: BoardKind,
+        device: Kind,
         target: Target,
         metric: Metric,
         listener: Listener,
@@ -281,6 +281,7 @@ def _node(path: str, status: NodeStatus, built: Built, reason: str, measured: Me
         latency_ms=measured.latency_ms if measured else None,
         interval_ms=measured.interval_ms if measured else None,
         instructions=measured.instructions if measured else None,
+        npu=measured.npu if measured else None,
         evidence=measured.evidence if measured else None,
         seconds=built.entry.seconds,
         artifact=str(built.tflite) if audit else None,

@@ -1,4 +1,4 @@
-"""The board kinds as a table."""
+"""The kinds of boards and NPUs as tables."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from rich.table import Table
 
 from armopt.core.device import BoardKind
+from armopt.core.npu import NpuKind
 from armopt.show.tables import plain_table
 from armopt.show.text import clean
 
@@ -28,4 +29,19 @@ def devices_table(kinds: Sequence[BoardKind]) -> Table:
             clean(kind.isa),
             emulator.cpu if emulator.exact else f"{emulator.cpu} (nearest)",
         )
+    return table
+
+
+def npus_table(kinds: Sequence[NpuKind]) -> Table:
+    """One row a kind of NPU, which its compiler estimates."""
+    table = plain_table()
+    table.add_column("device", no_wrap=True)
+    table.add_column("NPU")
+    table.add_column("system configuration")
+    table.add_column("memory mode")
+    table.add_column("clock", justify="right", no_wrap=True)
+    for kind in sorted(kinds, key=lambda kind: (kind.npu.accelerator.rpartition("-")[0], kind.npu.macs)):
+        system = kind.system
+        cells = (kind.name, kind.title, system.system_config, system.memory_mode, f"{system.clock_mhz:g} MHz")
+        table.add_row(*map(clean, cells))
     return table

@@ -36,6 +36,11 @@ def interval(bounds: tuple[float, float]) -> str:
     return f"{number(bounds[0])} to {number(bounds[1])}"
 
 
+def bounds(node: Node) -> str:
+    """A node's interval; '' where there is none, and for a compiler's estimate, which has no error that is known."""
+    return "" if node.interval_ms is None or node.evidence == "estimated" else interval(node.interval_ms)
+
+
 def size(value: int) -> str:
     """Bytes -> '9,812 B', '98.1 kB', '1.20 MB' (1 kB is 1,000 bytes)."""
     if value < 10_000:
@@ -85,8 +90,10 @@ def node_figures(node: Node) -> str:
     if node.gz_bytes is not None:
         parts.append(f"{size(node.gz_bytes)} gzip")
     if node.latency_ms is not None:
-        bounds = f" ({interval(node.interval_ms)})" if node.interval_ms else ""
-        parts.append(f"{milliseconds(node.latency_ms.p50)} {node.evidence or ''}".rstrip() + bounds)
+        between = bounds(node)
+        parts.append(
+            f"{milliseconds(node.latency_ms.p50)} {node.evidence or ''}".rstrip() + (f" ({between})" if between else "")
+        )
     elif node.instructions is not None:
         parts.append(f"{count(node.instructions)} instructions")
     return clean(", ".join(parts))

@@ -76,8 +76,7 @@ def _file(node: Node) -> tuple[str, str, str]:
 def _latency(node: Node, wide: bool, counted: bool) -> str:
     lines = []
     if node.latency_ms is not None:
-        bounds = "" if node.interval_ms is None else figures.interval(node.interval_ms)
-        lines.append(_beside(figures.milliseconds(node.latency_ms.p50), bounds, wide))
+        lines.append(_beside(figures.milliseconds(node.latency_ms.p50), figures.bounds(node), wide))
     if counted and not wide and node.instructions is not None:
         lines.append(f"{_instructions(node)} instr.")
     return "\n".join(lines)
@@ -103,7 +102,10 @@ def verdict_lines(result: Result) -> list[Text]:
     lines.append(Text.assemble((head, style), f": {clean(result.reason)}" if result.reason else ""))
     if result.out is not None:
         what = "model.tflite" if result.chosen is not None else "result.json"
-        beside = "; result.json and run_model.py are beside it" if result.chosen is not None else ""
+        with_it = (
+            "model_vela.tflite, model.h and result.json" if result.runner == "vela" else "result.json and run_model.py"
+        )
+        beside = f"; {with_it} are beside it" if result.chosen is not None else ""
         lines.append(Text(f"{clean(Path(result.out) / what)}{beside}"))
     return lines
 
