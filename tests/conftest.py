@@ -1,4 +1,4 @@
-"""How tests are shared out among processes (`pytest -n 2 --dist loadgroup`): by file, and one board for all who use it."""
+"""How tests are shared out among processes: by file, and what uses the virtual board in one of them."""
 
 from __future__ import annotations
 

@@ -45,11 +45,12 @@ class Here:
         *,
         stdin: bytes | Iterable[bytes] = b"",
         silence_s: float = 30.0,
+        within_s: float | None = None,
         most_bytes: int = 1 << 20,
         on_stdout: Callable[[bytes], None] | None = None,
     ) -> Done:
         sent = stdin if isinstance(stdin, bytes) else b"".join(stdin)
-        done = subprocess.run(argv, input=sent, capture_output=True, timeout=silence_s, check=False)
+        done = subprocess.run(argv, input=sent, capture_output=True, timeout=within_s or silence_s, check=False)
         assert len(done.stdout) <= most_bytes
         if on_stdout:
             on_stdout(done.stdout)

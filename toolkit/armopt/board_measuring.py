@@ -121,6 +121,8 @@ def _timed(rounds: Sequence[Round], claim: Claim) -> dict[str, Any]:
         "load_ms": median(loads) if loads else None,
         "peak_memory_kib": max(peaks, default=None),
         "temperature_c": (rounds[0].temperature_c[0], rounds[-1].temperature_c[1]),
+        "round_temperature_c": tuple(one.temperature_c[1] for one in rounds),
+        "round_mhz": tuple(one.mhz[1] for one in rounds),
         "throttled": None if all(one.throttled is None for one in rounds) else any(one.throttled for one in rounds),
     }
 

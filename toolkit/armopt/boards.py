@@ -33,6 +33,7 @@ class Boards:
         say: gets progress; which boards are left out, and why.
         offline: never fetch anything from elsewhere.
         runtime: None takes the first that runs there.
+        own_runtime: the boards' Python has a runtime of its own; none is sent.
         here: this machine is the one board.
     """
 
@@ -44,14 +45,14 @@ class Boards:
         say: Say,
         offline: bool = False,
         runtime: RuntimeName | None = None,
+        own_runtime: bool = False,
         here: bool = False,
     ) -> None:
         self.kind = kind
         self._closed = threading.Event()
         self._say = say
-        self._runners = [
-            BoardRunner(host, kind, say=self._tell, offline=offline, runtime=runtime, here=here) for host in hosts
-        ]
+        asked: dict[str, Any] = {"offline": offline, "runtime": runtime, "own_runtime": own_runtime, "here": here}
+        self._runners = [BoardRunner(host, kind, say=self._tell, **asked) for host in hosts]
         self._free: queue.Queue[BoardRunner] = queue.Queue()
         for runner in self._runners:
             self._free.put(runner)
@@ -91,6 +92,7 @@ class Boards:
         """As `measure_on_board`, on a board that is free."""
 
         def work(runner: BoardRunner) -> tuple[Measurement, Arrays]:
+            runner.prepare()  # first: what is wrong with a board is told before this machine runs the model
             return measure_on_board(
                 runner,
                 artifact,
@@ -115,7 +117,11 @@ class Boards:
             return self.on_one(lambda runner: runner.run([job]))[0].outputs
 
         with ThreadPoolExecutor(len(parts), "outputs") as threads_of_boards:
-            found = list(threads_of_boards.map(work, parts))
+            try:
+                found = list(threads_of_boards.map(work, parts))
+            except KeyboardInterrupt:
+                self._closed.set()  # the threads, which are waited for, end at the next word of their board
+                raise
         return tuple(np.concatenate(arrays) for arrays in zip(*found, strict=True))
 
     def on_one(self, work: Callable[[BoardRunner], _R]) -> _R:

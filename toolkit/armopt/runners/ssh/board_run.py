@@ -2,62 +2,30 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
-import io
 import json
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 from pydantic import ValidationError
 
 from armopt.core.errors import DeviceError, ModelError, UsageError
 from armopt.core.rounds import Round, Slice
-from armopt.runners.agent_job import AGENT, WARMUPS
 from armopt.runners.base import Job, RunResult, Say
-from armopt.runners.ssh.board_folder import BoardFolder, Content, sha256_of
+from armopt.runners.ssh.board_folder import BoardFolder
+from armopt.runners.ssh.board_spec import Setup, Timing, specify
+from armopt.runners.ssh.errors import reason
 from armopt.runners.ssh.journal import Journal
 from armopt.runners.ssh.outputs import Told, read_arrays
 from armopt.runners.ssh.told import Event
 
-# Without a new sample, round or word of cooling for so long, a run hangs.
+__all__ = ["BoardRun", "Ran", "Setup", "Timing"]
+
+# Without a new sample, round or slice for so long, a run hangs.
 QUIET_S = 300.0
-SLICE_S = 5.0  # of sustained work are told of together
-
-
-@dataclass(frozen=True)
-class Timing:
-    """How a model is timed.
-
-    Attributes:
-        rounds: fresh processes at most.
-        warmup_s: of inferences that are not timed, in each.
-        inferences: timed at most in each.
-        seconds: of timing in each.
-        cpus: to be pinned to; None leaves that to the kernel.
-        cool_below_c: wait before each round until the board is no warmer.
-        cool_wait_s: but no longer than this.
-        sustain_s: in place of rounds, one process works so long without a pause.
-    """
-
-    rounds: int
-    warmup_s: float = 0.5
-    inferences: int | None = 200
-    seconds: float = 2.0
-    cpus: tuple[int, ...] | None = None
-    cool_below_c: float | None = None
-    cool_wait_s: float = 60.0
-    sustain_s: float | None = None
-
-
-@dataclass(frozen=True)
-class Setup:
-    """What runs models on the board: its Python, and the folder of packages (None: that Python's own)."""
-
-    python: str
-    runtime: str | None
 
 
 @dataclass(frozen=True)
@@ -90,18 +58,20 @@ class BoardRun:
         enough: Callable[[Sequence[Round]], bool],
         say: Say,
     ) -> None:
-        self._board, self._jobs, self._timing, self._enough, self._say = board, jobs, timing, enough, say
+        self._board, self._jobs, self._enough, self._say = board, jobs, enough, say
         self._where = board.host.name
-        self._contents: dict[str, Content] = {}
-        self._spec = self._specified(setup)
-        key = hashlib.sha256(json.dumps(self._spec, sort_keys=True).encode()).hexdigest()
+        self._spec = specify(setup, jobs, timing)
+        self._most_rounds: int = self._spec.told["rounds"]
+        self._most_slices = timing.slices if timing else 0
+        self._samples = sum(job.samples for job in jobs)
+        key = hashlib.sha256(json.dumps(self._spec.told, sort_keys=True).encode()).hexdigest()
         self._journal = Journal(board.host.name, key)
         self._rounds: list[Round] = []
         self._slices: list[Slice] = []
-        self._told: list[dict[str, Any]] = []
+        self._told: list[Any] = []
         self._failed: Event | None = None
         self._done = self._ended = False
-        self._heard = time.monotonic()
+        self._news, self._counts = time.monotonic(), {"progress": 0, "cooling": 0}
 
     def run(self) -> Ran:
         """Bring the run to its end.
@@ -111,120 +81,85 @@ class BoardRun:
             ModelError: the runtime refuses the model or dies of it.
             UsageError: the samples do not fit the model.
         """
-        kept = [self._round(told) for told in self._journal.rounds]
-        if kept:
-            self._say(f"{self._where}: going on after {len(kept)} rounds that were kept")
-            self._rounds = kept
-            self._done = self._enough(kept)
+        self._rounds = [self._round(told) for told in self._journal.rounds]
+        if self._rounds:
+            self._say(f"{self._where}: going on after {len(self._rounds)} rounds that were kept")
+            self._done = self._enough(self._rounds)
         name = self._journal.run
         try:
-            for attempt in (1, 2):
-                self._board.send(self._contents)
-                first = len(self._rounds)
-                spec = {**self._spec, "first_round": first, "rounds": 0 if self._done else self._spec["rounds"]}
-                self._board.start(name, spec)
-                self._board.follow(name, self._hear)
-                if self._ended or self._done:
-                    break
-                if attempt == 1:
-                    self._say(f"{self._where}: the run died on the board; starting it again")
+            self._try(name)
+            if not self._ended and not (self._done and self._told):
+                self._say(f"{self._where}: the run died on the board; starting it again")
+                self._try(name)
         except KeyboardInterrupt:
             self._leave(name)
             raise
         self._check_end()
         results = tuple(self._result(name, index) for index in range(len(self._jobs)))
+        with contextlib.suppress(DeviceError):  # all is here, and what is left there does no harm
+            self._board.forget(name)
         self._journal.close()
-        self._board.forget(name)
         return Ran(results, tuple(self._rounds), tuple(self._slices))
+
+    def _try(self, name: str) -> None:
+        self._board.lock()  # a board that was rebooted knows of none
+        self._board.send(self._spec.contents)
+        if self._done:
+            self._board.stop(name)
+        rounds = 0 if self._done else self._most_rounds
+        self._slices, self._failed, self._news = [], None, time.monotonic()
+        self._board.start(name, {**self._spec.told, "first_round": len(self._rounds), "rounds": rounds})
+        self._board.follow(name, self._hear)
 
     def _leave(self, name: str) -> None:
         """Stop the board's work; a second Ctrl-C, or a lost connection, leaves it to end by itself."""
-        try:
+        with contextlib.suppress(DeviceError, KeyboardInterrupt):
             self._board.disconnect()
-            self._board.stop(name)
-        except (DeviceError, KeyboardInterrupt):
-            pass
-
-    def _specified(self, setup: Setup) -> dict[str, Any]:
-        agent = self._content(AGENT)
-        jobs = []
-        for index, job in enumerate(self._jobs):
-            arrays: dict[str, Any] = {f"a{position}": array for position, array in enumerate(job.inputs)}
-            packed = io.BytesIO()
-            np.savez(packed, **arrays)
-            jobs.append(
-                {
-                    "model": self._content(job.model),
-                    "inputs": self._content(packed.getvalue()),
-                    "outputs": f"outputs-{index}.npz",
-                    "threads": job.threads,
-                    "delegate": job.delegate,
-                    "warmups": WARMUPS,
-                }
-            )
-        spec: dict[str, Any] = {"agent": agent, "python": setup.python, "runtime": setup.runtime, "outputs": jobs}
-        timing = self._timing
-        spec["rounds"] = timing.rounds if timing else 0
-        if timing is not None:
-            cpus = list(timing.cpus) if timing.cpus else None
-            told: dict[str, Any] = {
-                "warmup_s": timing.warmup_s,
-                "inferences": timing.inferences,
-                "seconds": timing.seconds,
-            }
-            shared = {key: jobs[0][key] for key in ("model", "inputs", "threads", "delegate")}
-            spec["timing"] = {**shared, "time": {**told, "cpus": cpus}}
-            if timing.sustain_s is not None:
-                slices = max(20, round(timing.sustain_s / SLICE_S))
-                told |= {"seconds": timing.sustain_s / slices, "slices": slices, "cpus": cpus}
-                spec["sustain"], spec["rounds"] = {**shared, "time": told}, 0
-            if timing.cool_below_c is not None:
-                spec["cool"] = {"below_c": timing.cool_below_c, "wait_s": timing.cool_wait_s}
-        return spec
-
-    def _content(self, content: Content) -> str:
-        digest = sha256_of(content)
-        self._contents[digest] = content
-        return digest
+            self._board.stop(name, at_once=True)
 
     def _hear(self, event: Event) -> None:
+        """Take an event. What says that something came further counts only as often as an honest board says it."""
         kind = event["event"]
         if kind == "round":
             self._hear_round(event)
         elif kind == "slice":
             self._hear_slice(event)
-        elif kind == "outputs" and isinstance(event.get("told"), list):
-            self._told, self._heard = event["told"], time.monotonic()
-        elif kind == "progress":
-            self._heard = time.monotonic()
+        elif kind == "outputs" and isinstance(event.get("told"), list) and not self._told:
+            self._told, self._news = event["told"], time.monotonic()
+        elif kind == "progress" and self._is_news(kind, self._samples):
             self._say(f"{self._where}: {_shown(event, 'done')} of {_shown(event, 'samples')} samples")
-        elif kind == "cooling":
-            self._heard = time.monotonic()
+        elif kind == "cooling" and self._is_news(kind, 2 * self._most_rounds):
             self._say(f"{self._where}: waiting for it to cool down")
         elif kind in ("error", "agent_failed"):
             self._failed = event
         elif kind == "end":
             self._ended = True
-        if time.monotonic() - self._heard > QUIET_S:
+        if time.monotonic() - self._news > QUIET_S:
             self._board.stop(self._journal.run)
             raise DeviceError(f"{self._where}: nothing came of the run for {QUIET_S:.0f} s; it was ended", "run again")
+
+    def _is_news(self, kind: str, most: int) -> bool:
+        self._counts[kind] += 1
+        if self._counts[kind] > most:
+            return False
+        self._news = time.monotonic()
+        return True
 
     def _hear_round(self, event: Event) -> None:
         index, told = event.get("index"), event.get("told")
         if not isinstance(told, list) or len(told) != 1 or not isinstance(told[0], dict):
             raise self._nonsense("a round")
-        if not isinstance(index, int) or index > len(self._rounds):
+        if not isinstance(index, int) or not 0 <= index <= len(self._rounds):
             raise self._nonsense("a round's number")
-        if index < len(self._rounds) or self._done:
+        if index < len(self._rounds) or self._done or index >= self._most_rounds:
             return  # known from an earlier try, or finished after the last that was needed
         made = self._round(told[0])
-        self._heard = time.monotonic()
+        self._news = time.monotonic()
         self._rounds.append(made)
         self._journal.add(told[0])
-        most = self._timing.rounds if self._timing else 0
         middle = sorted(made.raw_ms)[len(made.raw_ms) // 2]
-        self._say(f"{self._where}: round {len(self._rounds)} of at most {most}: {middle:.3g} ms")
-        if self._enough(self._rounds) and len(self._rounds) < most:
+        self._say(f"{self._where}: round {len(self._rounds)} of at most {self._most_rounds}: {middle:.3g} ms")
+        if self._enough(self._rounds) and len(self._rounds) < self._most_rounds:
             self._done = True
             self._board.stop(self._journal.run)
 
@@ -233,10 +168,10 @@ class BoardRun:
             made = Slice.model_validate(event.get("told"))
         except ValidationError as error:
             raise self._nonsense("a slice") from error
-        if made.index > len(self._slices):
+        if made.index != len(self._slices) or made.index >= self._most_slices:
             raise self._nonsense("a slice's number")
-        self._heard = time.monotonic()
-        self._slices = [*self._slices[: made.index], made]  # a run that died begins again with the first
+        self._news = time.monotonic()
+        self._slices.append(made)
         middle = sorted(made.raw_ms)[len(made.raw_ms) // 2]
         self._say(f"{self._where}: {middle:.3g} ms after {made.seconds:.0f} s")
 
@@ -254,18 +189,20 @@ class BoardRun:
             self._refuse(self._failed)
         if not self._ended and not self._done:
             raise DeviceError(f"{self._where}: the run died twice on the board", "run again: finished rounds are kept")
-        if len(self._told) != len(self._jobs):
+        too_short = len(self._rounds) < self._most_rounds and not self._done
+        if too_short or len(self._slices) < self._most_slices or len(self._told) != len(self._jobs):
             raise self._nonsense("an end")
 
     def _refuse(self, event: Event) -> None:
-        text, job = " ".join(str(event.get("text", "")).split())[:300], self._jobs[0]
+        text, job = reason(event.get("text", "")), self._jobs[0]
         if event["event"] == "agent_failed":
             code = event.get("code")
             if code == -9:
                 raise DeviceError(
-                    f"{self._where}: the agent was killed", "check the board's free memory; finished rounds are kept"
+                    f"{self._where}: the agent was killed",
+                    "check the board's free memory, then run again: finished rounds are kept",
                 )
-            if isinstance(code, int) and code < 0:
+            if isinstance(code, int) and -64 <= code < 0:
                 raise ModelError(
                     f"{job.model}: the runtime crashed on this file at {self._where} (signal {-code})",
                     "check that it is whole, and armopt doctor --host " + self._where,
@@ -278,9 +215,11 @@ class BoardRun:
         raise DeviceError(f"{self._where}: {text}", "run again: finished rounds are kept")
 
     def _result(self, name: str, index: int) -> RunResult:
+        samples = self._jobs[index].samples
         try:
             told = Told.model_validate(self._told[index])
-            outputs = read_arrays(self._board.fetch(name, f"outputs-{index}.npz"), told, self._jobs[index].samples)
+            stored = self._board.fetch(name, f"outputs-{index}.npz", told.stored_bytes(samples))
+            outputs = read_arrays(stored, told, samples)
         except ValueError as error:  # pydantic's is one, too
             raise self._nonsense("outputs") from error
         environment = {"runtime": told.runtime, "numpy": told.numpy}
@@ -289,4 +228,4 @@ class BoardRun:
 
 def _shown(event: Event, key: str) -> int:
     value = event.get(key)
-    return value if isinstance(value, int) else 0
+    return value if isinstance(value, int) and 0 <= value < 1 << 40 else 0

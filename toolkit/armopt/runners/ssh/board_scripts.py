@@ -11,7 +11,7 @@ _MODULES = {
     "facts": (),
     "files": ("board_common",),
     "lock": ("board_common",),
-    "runs": ("board_common", "lock"),
+    "runs": ("board_common", "lock", "supervise"),
     "install": ("board_common",),
 }
 _LOADER = """import sys, types

@@ -88,7 +88,7 @@ def _output(channel: Channel, stderr: _Stderr, watch: Watch) -> Iterator[bytes]:
                 chunk = channel.recv(_CHUNK)
                 if not chunk:
                     return
-                watch.touch()
+                watch.touch(len(chunk))
             except TimeoutError:
                 chunk = b""
             stderr.take(channel, watch)
@@ -188,7 +188,7 @@ class _Writer:
             if sent == 0:
                 return False
             start += sent
-            self._watch.touch()
+            self._watch.touch(sent)
         return True
 
 

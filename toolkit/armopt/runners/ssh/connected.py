@@ -24,6 +24,7 @@ class Connected(Protocol):
         *,
         stdin: bytes | Iterable[bytes] = b"",
         silence_s: float = 30.0,
+        within_s: float | None = None,
         most_bytes: int = 1 << 20,
         on_stdout: Callable[[bytes], None] | None = None,
     ) -> Completed:

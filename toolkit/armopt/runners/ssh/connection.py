@@ -95,7 +95,8 @@ class Connection:
             stdin: what it reads; chunks are taken in another thread, while output comes in. What the command does not
                 read is not an error.
             silence_s: it counts as lost when for so long no byte goes either way.
-            within_s: and when it is not done within so long, however much it says; None: no such limit.
+            within_s: and when it is not done within so long, and a second more for every 10 kB that stdin and
+                stdout carry; None: no such limit.
             most_bytes: more output than this is an error. Of stderr 64 KiB are kept, and it may be as long as that in
                 addition.
             on_stdout: gets stdout chunk by chunk as it comes; `Completed.stdout` is empty then.

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import subprocess
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
@@ -30,6 +32,7 @@ class HereConnection:
         *,
         stdin: bytes | Iterable[bytes] = b"",
         silence_s: float = 30.0,
+        within_s: float | None = None,
         most_bytes: int = 1 << 20,
         on_stdout: Callable[[bytes], None] | None = None,
     ) -> Completed:
@@ -52,14 +55,13 @@ class HereConnection:
             assert process.stdin is not None and process.stdout is not None
             feeder = threading.Thread(target=_feed, args=(process, chunks), daemon=True)
             feeder.start()
-            alarm = threading.Timer(silence_s, process.kill)
-            alarm.start()
+            end = time.monotonic() + within_s if within_s is not None else math.inf
+            alarm = _alarm(process, silence_s)
             too_much = False
             try:
                 while chunk := process.stdout.read1(_CHUNK):  # type: ignore[attr-defined]
                     alarm.cancel()
-                    alarm = threading.Timer(silence_s, process.kill)
-                    alarm.start()
+                    alarm = _alarm(process, min(silence_s, max(0.0, end - time.monotonic())))
                     said += len(chunk)
                     too_much = said > most_bytes
                     if too_much:
@@ -80,6 +82,14 @@ class HereConnection:
         if too_much:
             raise DeviceError(f"this machine says more than {most_bytes:,} bytes", "run again")
         return Completed(code, bytes(taken), complaint)
+
+
+def _alarm(process: subprocess.Popen[bytes], after_s: float) -> threading.Timer:
+    """Ends the process then."""
+    timer = threading.Timer(after_s, process.kill)
+    timer.daemon = True
+    timer.start()
+    return timer
 
 
 def _feed(process: subprocess.Popen[bytes], chunks: Iterable[bytes]) -> None:

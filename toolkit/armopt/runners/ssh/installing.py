@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -15,6 +16,9 @@ from armopt.runners.ssh.told import Event
 
 if TYPE_CHECKING:
     from armopt.runners.ssh.board_run import Setup
+
+
+_LONGEST_PATH = 4096
 
 
 @dataclass(frozen=True)
@@ -36,8 +40,10 @@ class Installed:
 
 def name_on_board(model: str) -> str:
     """A model's name as a folder may be called; names that would fall together keep apart by a checksum."""
-    plain = re.sub(r"[^0-9A-Za-z._-]+", "-", model).strip("-.")[:60]
-    return plain if plain == model else f"{plain or 'model'}-{hashlib.sha256(model.encode()).hexdigest()[:8]}"
+    plain = re.sub(r"[^0-9A-Za-z._-]+", "-", model).strip("-._")[:60]
+    if plain and plain == model:
+        return plain
+    return f"{plain or 'model'}-{hashlib.sha256(model.encode('utf-8', 'surrogatepass')).hexdigest()[:8]}"
 
 
 def install(board: BoardFolder, setup: Setup, model: str, files: Mapping[str, Content]) -> Installed:
@@ -57,7 +63,7 @@ def install(board: BoardFolder, setup: Setup, model: str, files: Mapping[str, Co
     manifest = {"files": digests, "python": setup.python, "runtime": setup.runtime, "model": model}
     name = name_on_board(model)
     told = board.script("install", ["install", board.host.folder, name], json.dumps(manifest).encode())
-    return _installed(board, told[-1])
+    return _installed(board, told)
 
 
 def rollback(board: BoardFolder, model: str) -> Installed:
@@ -66,11 +72,14 @@ def rollback(board: BoardFolder, model: str) -> Installed:
     Raises:
         DeviceError: there is no earlier version, or the board failed.
     """
-    return _installed(board, board.script("install", ["rollback", board.host.folder, name_on_board(model)])[-1])
+    return _installed(board, board.script("install", ["rollback", board.host.folder, name_on_board(model)]))
 
 
 def _installed(board: BoardFolder, event: Event) -> Installed:
     folder, version = event.get("folder"), event.get("version")
     if event["event"] != "installed" or not isinstance(folder, str) or not isinstance(version, int):
         raise DeviceError(f"{board.host.name} does not say what was installed", "run again")
-    return Installed(board.host.name, folder[:500], version, event.get("new") is True)
+    odd = len(folder) > _LONGEST_PATH or any(unicodedata.category(character) == "Cc" for character in folder)
+    if odd or not 0 < version < 1_000_000:
+        raise DeviceError(f"{board.host.name} says to have installed what makes no sense", "check what runs there")
+    return Installed(board.host.name, folder, version, event.get("new") is True)

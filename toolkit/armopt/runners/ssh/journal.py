@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import time
 import uuid
 from typing import Any
 
 from armopt.catalog.search_path import cache_dir
 from armopt.core.errors import StoreError
+
+# Rounds of longer ago are no part of the same measurement: a board is not what it was for ever.
+_KEPT_S = 86400.0
 
 
 class Journal:
@@ -26,10 +30,13 @@ class Journal:
         self.rounds: list[dict[str, Any]] = []
         self.run = ""
         try:
-            content = self._path.read_bytes() if self._path.exists() else b""
-            first, *rest = content[: content.rfind(b"\n") + 1].splitlines() or [b"{}"]
+            content = self._path.read_bytes() if self._is_recent() else b""
+            whole = content[: content.rfind(b"\n") + 1]
+            first, *rest = whole.splitlines() or [b"{}"]
             self.run = str(json.loads(first).get("run", ""))
             self.rounds = [json.loads(line) for line in rest]
+            if whole != content:
+                os.truncate(self._path, len(whole))  # or the next line would be a part of the torn one
         except (OSError, ValueError, AttributeError):
             self.run, self.rounds = "", []
         if not self.run:
@@ -44,6 +51,9 @@ class Journal:
     def close(self) -> None:
         """The run came to its end: the next one is another."""
         self._path.unlink(missing_ok=True)
+
+    def _is_recent(self) -> bool:
+        return self._path.exists() and time.time() - self._path.stat().st_mtime < _KEPT_S
 
     def _write(self, line: dict[str, Any], mode: str) -> None:
         try:

@@ -109,8 +109,8 @@ class BoardRunner:
         # Programs start in the login's home, which armopt's folder is relative to.
         site = f"PYTHONPATH={self.host.folder}/runtimes/{self.setup.runtime}"
         command = ["env", site] if self.setup.runtime else []
-        with self.board.kept_locked():
-            return self.board.run([*command, self.setup.python, "-s", *arguments], silence_s=silence_s)
+        argv = [*command, self.setup.python, "-s", *arguments]
+        return self.board.run(argv, silence_s=silence_s, within_s=None)
 
     def close(self) -> None:
         """Give the board back; what was sent there stays."""
@@ -123,7 +123,8 @@ class BoardRunner:
         wheels = dict(zip(plan.digests, fetch(plan, say=self._say, offline=self._offline), strict=True))
         self._say(f"{self.host.name}: sending {plan.title}")
         self.board.send(wheels)
-        self.board.unpack(plan.name, plan.digests)
+        if not self.board.unpack(plan.name, plan.digests):
+            raise DeviceError(f"{self.host.name} lacks what was just sent there", "run again, or see what clears it")
         self._try_out(setup)
 
     def _try_out(self, setup: Setup) -> None:

@@ -49,6 +49,7 @@ def run_script(
     *,
     payload: bytes | Iterable[bytes] = b"",
     silence_s: float = 30.0,
+    within_s: float | None = None,
     most_bytes: int = 1 << 20,
     on_stdout: Callable[[bytes], None] | None = None,
 ) -> Completed:
@@ -60,7 +61,8 @@ def run_script(
         source: the script; it reads its payload from `sys.stdin.buffer`, never from descriptor 0.
         args: the script's arguments, each passed on as it is.
         payload: what the script finds on its stdin.
-        silence_s: seconds without a byte from the board after which the connection counts as lost.
+        silence_s: seconds without a byte either way after which the connection counts as lost.
+        within_s: seconds in all, as `Connection.run` counts them; None: no such limit.
         most_bytes: of the script's output that are taken; more is an error.
         on_stdout: gets the output while it comes.
 
@@ -76,6 +78,7 @@ def run_script(
         script_command(host.python, source, args),
         stdin=stdin,
         silence_s=silence_s,
+        within_s=within_s,
         most_bytes=most_bytes,
         on_stdout=on_stdout,
     )

@@ -18,6 +18,9 @@ class Lines:
     Args:
         who: whose they are, for errors.
         on_event: gets each.
+
+    Attributes:
+        content: what came after the events that announced it.
     """
 
     def __init__(self, who: str, on_event: Callable[[Event], None]) -> None:
@@ -33,22 +36,24 @@ class Lines:
             DeviceError: a line that has no end.
         """
         self._rest += chunk
-        while self._rest:
+        start = 0
+        while start < len(self._rest):
             if self._raw:
-                piece = self._rest[: self._raw]
+                piece = self._rest[start : start + self._raw]
                 self.content += piece
                 self._raw -= len(piece)
-                del self._rest[: len(piece)]
+                start += len(piece)
                 continue
-            line, end, rest = self._rest.partition(b"\n")
-            if not end:
-                if len(self._rest) > LINE_LIMIT:
-                    raise DeviceError(f"{self._who} says a line without an end", "check what runs there")
-                return
-            self._rest = rest
-            event = _parsed(bytes(line))
+            end = self._rest.find(b"\n", start)
+            if end < 0:
+                break
+            event = _parsed(bytes(self._rest[start:end]))
+            start = end + 1
             if event is not None:
                 self._on_event(event)
+        del self._rest[:start]
+        if len(self._rest) > LINE_LIMIT:
+            raise DeviceError(f"{self._who} says a line without an end", "check what runs there")
 
     def expect(self, size: int) -> None:
         """The next `size` bytes of the stream are content, not lines."""

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import json
 import os
 import re
 import stat
 import sys
 from pathlib import Path
-from typing import Any, Iterator  # noqa: UP035 - Python 3.9's own
+from typing import IO, Any, Iterator  # noqa: UP035 - Python 3.9's own
 
 NAME = re.compile(r"[0-9A-Za-z][0-9A-Za-z._-]{0,127}")
 
@@ -44,11 +45,24 @@ def told_errors() -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-        fail(
-            "disk" if full else "os",
-            "{}{}".format(error.strerror or error, ": " + str(error.filename) * bool(error.filename)),
-        )
+        place = f": {error.filename}" if error.filename else ""
+        fail("disk" if is_full(error) else "os", f"{error.strerror or error}{place}")
+
+
+def is_full(error: OSError) -> bool:
+    """Whether it says that there is no room."""
+    return error.errno in (errno.ENOSPC, errno.EDQUOT)
+
+
+@contextlib.contextmanager
+def alone(folder: Path) -> Iterator[IO[str]]:
+    """Nobody else works in the folder meanwhile: a script whose connection broke may still do.
+
+    The kernel ends this with the last process that has the file open.
+    """
+    with (folder / ".guard").open("w") as guard:
+        fcntl.flock(guard, fcntl.LOCK_EX)
+        yield guard
 
 
 def private_folder(name: str) -> Path:

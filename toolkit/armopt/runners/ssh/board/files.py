@@ -1,6 +1,7 @@
 """Files on the board, kept under the checksum of their content: `have`, `put`, `unpack`.
 
-A file is there whole or not at all, and is read again before it is believed to be there.
+A file is there whole or not at all, and is read again before it is believed to be there. A script whose connection
+broke may still be at work while the next one begins: they share no half-written file.
 """
 
 from __future__ import annotations
@@ -16,10 +17,20 @@ import zipfile
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from board_common import checked, fail, private_folder, say, told_errors  # type: ignore[import-not-found]
+from board_common import (  # type: ignore[import-not-found]
+    alone,
+    checked,
+    fail,
+    private_folder,
+    process_start,
+    say,
+    told_errors,
+)
 
 CHUNK = 1 << 16
 UNUSED_S = 30 * 86400
+SPOKEN_S = 5.0
+PART = ".part-"
 
 
 def sha256_of(path: Path) -> str:
@@ -32,10 +43,14 @@ def sha256_of(path: Path) -> str:
 
 
 def have(folder: Path, digests: list[str]) -> None:
-    """Say which files are there; one that is damaged is removed."""
+    """Say which files are there; one that is damaged is removed, and others that were not used for long."""
+    files = folder / "files"
+    for old in files.glob("[!.]*"):  # here, not in `put`: what is removed is then told as missing
+        if time.time() - old.stat().st_mtime > UNUSED_S:
+            old.unlink()
     found = []
     for digest in digests:
-        path = folder / "files" / checked(digest)
+        path = files / checked(digest)
         if not path.is_file():
             continue
         if sha256_of(path) == digest:
@@ -50,9 +65,9 @@ def put(folder: Path, stream: BinaryIO) -> None:
     """Store what comes: for each file a line of JSON, its bytes; an empty line ends it."""
     files = folder / "files"
     files.mkdir(exist_ok=True)
-    for old in files.iterdir():  # the lock is the caller's: nobody else writes here
-        if old.name.startswith(".part-") or time.time() - old.stat().st_mtime > UNUSED_S:
-            old.unlink()
+    for part in files.glob(PART + "*"):
+        if not process_start(int(part.name.rpartition("-")[2])):
+            part.unlink()
     while True:
         line = stream.readline(1000)
         if line == b"\n":
@@ -69,51 +84,66 @@ def store(files: Path, digest: str, size: int, stream: BinaryIO) -> None:
     free = shutil.disk_usage(files).free
     if free < size + (1 << 20):
         fail("disk", f"{free} bytes are free, the file has {size}")
-    part = files / (".part-" + digest)
+    part = files / f"{PART}{digest}-{os.getpid()}"
     seen, left = hashlib.sha256(), size
-    with part.open("wb") as file:
-        while left:
-            chunk = stream.read(min(left, CHUNK))
-            if not chunk:
-                part.unlink()
-                fail("cut", "the connection ended before the file did")
-            seen.update(chunk)
-            left -= len(chunk)
-            file.write(chunk)
-        file.flush()
-        os.fsync(file.fileno())
-    if seen.hexdigest() != digest:
-        part.unlink()
-        fail("damaged", "what arrived has another checksum than what was sent")
-    part.replace(files / digest)
-    say("progress", stored=digest, size=size)
+    try:
+        with part.open("xb") as file:
+            while left:
+                chunk = stream.read(min(left, CHUNK))
+                if not chunk:
+                    fail("cut", "the connection ended before the file did")
+                seen.update(chunk)
+                left -= len(chunk)
+                file.write(chunk)
+            file.flush()
+            os.fsync(file.fileno())
+        if seen.hexdigest() != digest:
+            fail("damaged", "what arrived has another checksum than what was sent")
+        part.replace(files / digest)
+    finally:
+        if part.exists():
+            part.unlink()
+    say("progress", stored=digest)
 
 
 def unpack(folder: Path, name: str, archives: list[str]) -> None:
     """Make the folder of packages `runtimes/NAME` out of wheels that are stored; say which of them are missing."""
-    target = folder / "runtimes" / checked(name)
-    if target.is_dir():
-        say("unpacked", folder=str(target))
-        return
-    missing = [archive for archive in archives if not (folder / "files" / checked(archive)).is_file()]
-    if missing:
-        say("missing", files=missing)
-        return
-    building = folder / "runtimes" / ".part"
-    shutil.rmtree(building, ignore_errors=True)
-    building.mkdir(parents=True)
-    for archive in archives:
-        say("progress", unpacking=archive)
-        with zipfile.ZipFile(folder / "files" / checked(archive)) as wheel:
-            wheel.extractall(building)
-    say("progress", compiling=name)
-    # Optional: a module for another version of Python may not compile, and is not imported either.
-    compileall.compile_dir(str(building), quiet=2)
-    os.sync()
-    os.rename(building, target)
-    for archive in archives:  # they have served
-        (folder / "files" / archive).unlink()
+    runtimes, stored = folder / "runtimes", [folder / "files" / checked(archive) for archive in archives]
+    target, building = runtimes / checked(name), runtimes / ".part"
+    runtimes.mkdir(exist_ok=True)
+    with alone(runtimes):
+        if not target.is_dir():
+            missing = [path.name for path in stored if not path.is_file()]
+            if missing:
+                say("missing", files=missing)
+                return
+            shutil.rmtree(building, ignore_errors=True)
+            try:
+                build(building, stored)
+                os.rename(building, target)
+            except BaseException:  # a disk that is full is not left full
+                shutil.rmtree(building, ignore_errors=True)
+                raise
+        for path in stored:  # they have served
+            path.unlink(missing_ok=True)
     say("unpacked", folder=str(target))
+
+
+def build(building: Path, wheels: list[Path]) -> None:
+    """Unpack wheels into a folder and compile what is in it, on the disk at the end."""
+    building.mkdir()
+    for path in wheels:
+        say("progress", unpacking=path.name)
+        with zipfile.ZipFile(path) as wheel:
+            wheel.extractall(building)
+    spoke = time.monotonic()
+    for module in building.rglob("*.py"):
+        # Optional: a module for another version of Python may not compile, and is not imported either.
+        compileall.compile_file(str(module), quiet=2)
+        if time.monotonic() - spoke > SPOKEN_S:
+            spoke = time.monotonic()
+            say("progress", compiling=building.name)
+    os.sync()
 
 
 def main() -> None:

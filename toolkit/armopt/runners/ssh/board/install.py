@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from board_common import (  # type: ignore[import-not-found]
+    alone,
     checked,
     fail,
     private_folder,
@@ -48,28 +49,38 @@ def point(model: Path, version: int) -> None:
 
 def install(folder: Path, name: str, manifest: dict[str, Any]) -> None:
     """Make the next version out of stored files, and let the link point to it; nothing new makes no new version."""
-    model = folder / "models" / checked(name)
+    model, text = folder / "models" / checked(name), json.dumps(manifest, sort_keys=True)
     model.mkdir(parents=True, exist_ok=True)
-    now = current(model)
-    if now and read_text(model / str(now) / "manifest.json") == json.dumps(manifest, sort_keys=True):
-        say("installed", folder=str(model / "current"), version=now, new=False)
-        return
-    building = model / ".part"
+    with alone(model):
+        now = current(model)
+        newest = max([0, *versions(model)])  # not the current one after a rollback, or where the connection broke here
+        number = next((old for old in (now, newest) if read_text(model / str(old) / "manifest.json") == text), 0)
+        new = not number
+        if new:
+            number = newest + 1
+            build(folder, model / ".part", manifest)
+            os.rename(model / ".part", model / str(number))
+        point(model, number)
+        for old in versions(model)[:-KEPT]:
+            if old not in (now, number):
+                shutil.rmtree(model / str(old), ignore_errors=True)
+    say("installed", folder=str(model / "current"), version=number, new=new)
+
+
+def build(folder: Path, building: Path, manifest: dict[str, Any]) -> None:
+    """Make the folder of a version, on the disk at the end."""
     shutil.rmtree(building, ignore_errors=True)
     building.mkdir()
-    for file, digest in manifest["files"].items():
-        shutil.copyfile(folder / "files" / checked(digest), building / checked(file))
-    write_whole(building / "run", run_script(folder, manifest).encode())
-    (building / "run").chmod(0o700)
-    write_whole(building / "manifest.json", json.dumps(manifest, sort_keys=True).encode())
-    os.sync()
-    number = max([*versions(model), 0]) + 1
-    os.rename(building, model / str(number))
-    point(model, number)
-    for old in versions(model)[:-KEPT]:
-        if old != now:
-            shutil.rmtree(model / str(old), ignore_errors=True)
-    say("installed", folder=str(model / "current"), version=number, new=True)
+    try:
+        for file, digest in manifest["files"].items():
+            shutil.copyfile(folder / "files" / checked(digest), building / checked(file))
+        write_whole(building / "run", run_script(folder, manifest).encode())
+        (building / "run").chmod(0o700)
+        write_whole(building / "manifest.json", json.dumps(manifest, sort_keys=True).encode())
+        os.sync()
+    except BaseException:  # a disk that is full is not left full
+        shutil.rmtree(building, ignore_errors=True)
+        raise
 
 
 def run_script(folder: Path, manifest: dict[str, Any]) -> str:

@@ -6,15 +6,14 @@ reboot sets back. One that was left (not touched for long and no run of it alive
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import json
 import sys
 import time
 from pathlib import Path
-from typing import Any, Iterator  # noqa: UP035 - Python 3.9's own
+from typing import Any
 
 from board_common import (  # type: ignore[import-not-found]
+    alone,
     boot_id,
     private_folder,
     process_start,
@@ -30,14 +29,6 @@ STALE_S = 60.0
 def now() -> float:
     """Seconds since boot, sleep included: setting the clock does not touch it."""
     return time.clock_gettime(time.CLOCK_BOOTTIME)
-
-
-@contextlib.contextmanager
-def alone(folder: Path) -> Iterator[None]:
-    """Nobody else reads or writes the lock meanwhile; the kernel ends this with the process."""
-    with (folder / ".lock-guard").open("w") as guard:
-        fcntl.flock(guard, fcntl.LOCK_EX)
-        yield
 
 
 def read(folder: Path) -> dict[str, Any]:

@@ -1,0 +1,278 @@
+"""What goes wrong with boards, each against a real sshd: one clear line, nothing finished is lost, a rerun goes on."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from board_at_hand import COMMAND, AtHand, children, in_background
+from relay import Relay
+from sshd import Sshd, make_key
+
+from armopt.catalog.hosts import known_hosts_file
+from armopt.cli.main import run
+from armopt.core.errors import DeviceError
+from armopt.runners.ssh import board_run, lock
+from armopt.runners.ssh.small_model import small_model
+
+ROUNDS = 4
+DONE = ["run", *["timed"] * ROUNDS]
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sshd]:
+    with Sshd(tmp_path_factory.mktemp("server")) as running:
+        yield running
+
+
+@pytest.fixture
+def board(server: Sshd, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> AtHand:
+    return AtHand(server, monkeypatch, tmp_path)
+
+
+def said(error: pytest.ExceptionInfo[DeviceError]) -> str:
+    """The one line that the user gets, with the exit code 4."""
+    line = str(error.value)
+    assert "\n" not in line and len(line) < 400 and "; " in line and error.value.exit_code == 4
+    return line
+
+
+def killed_when(board: AtHand, processes: int, victims: Callable[[], list[int]]) -> threading.Thread:
+    """Kill once so many of the agent's processes began."""
+
+    def work() -> None:
+        board.await_processes(processes)
+        for pid in victims():
+            os.kill(pid, signal.SIGKILL)
+
+    return in_background(work)
+
+
+def agents(board: AtHand) -> list[int]:
+    supervisor = board.supervisor()
+    return children(supervisor) if supervisor else []
+
+
+def test_a_killed_agent_is_told_and_the_rerun_does_what_is_missing(board: AtHand) -> None:
+    killer = killed_when(board, 3, lambda: agents(board))
+    with pytest.raises(DeviceError, match="board: the agent was killed; check the board's free memory") as error:
+        board.timed(ROUNDS)
+    killer.join()
+    assert said(error)
+    assert board.processes(", done") == DONE[:2]
+    assert len(board.timed(ROUNDS)) == ROUNDS
+    assert "board: going on after 1 rounds that were kept" in board.said
+    assert board.processes(", done") == DONE
+
+
+def test_a_killed_supervisor_takes_its_agent_along_and_is_started_again(board: AtHand) -> None:
+    left: list[int] = []
+
+    def victims() -> list[int]:
+        left.extend(agents(board))
+        return [pid for pid in [board.supervisor()] if pid]
+
+    killer = killed_when(board, 3, victims)
+    assert len(board.timed(ROUNDS)) == ROUNDS
+    killer.join()
+    assert left and not any(Path(f"/proc/{pid}/cwd").exists() for pid in left)
+    assert "board: the run died on the board; starting it again" in board.said
+    assert board.processes(", done") == DONE and len(board.processes()) == len(DONE) + 1
+
+
+def test_a_killed_armopt_leaves_a_run_that_the_next_one_takes_up(board: AtHand) -> None:
+    with subprocess.Popen([*COMMAND, str(board.model)], stderr=subprocess.PIPE) as process:
+        board.await_processes(3)
+        process.kill()
+    board.await_processes(len(DONE), ", done")  # nobody is connected
+    assert len(board.timed(ROUNDS)) == ROUNDS
+    assert board.processes() == DONE
+    assert not [line for line in board.said if "broke a lock" in line]
+
+
+def test_what_a_killed_armopt_left_does_not_disturb_another_measurement(board: AtHand) -> None:
+    with subprocess.Popen([*COMMAND, str(board.model), "--rounds", "100"], stderr=subprocess.PIPE) as process:
+        board.await_processes(3)
+        process.kill()
+    left = board.supervisor()
+    assert left is not None
+    board.model.write_bytes(b"another model")
+    assert len(board.timed(ROUNDS)) == ROUNDS
+    assert not Path(f"/proc/{left}").exists()
+    [kept] = board.events()
+    assert kept.read_text().count('"round"') >= 1
+
+
+def test_ctrl_c_ends_the_run_on_the_board_and_keeps_what_is_finished(board: AtHand) -> None:
+    with subprocess.Popen([*COMMAND, str(board.model)], stderr=subprocess.PIPE, text=True) as process:
+        board.await_processes(4)
+        process.send_signal(signal.SIGINT)
+        _, complaint = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert complaint.splitlines()[-1] == "armopt: interrupted; the same command continues"
+    board.await_supervisors_end()
+    assert not (board.folder / "lock").exists()
+    finished = len(board.processes(", done")) - 1
+    assert finished < ROUNDS
+    assert len(board.timed(ROUNDS)) == ROUNDS
+    assert board.processes(", done") == DONE
+
+
+def test_a_second_user_is_told_who_and_since_when(board: AtHand) -> None:
+    with closing(board.opened()) as first:
+        first.lock()
+        done = subprocess.run([*COMMAND, str(board.model)], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 4
+    [line] = done.stderr.splitlines()
+    assert f" pid {os.getpid()} since " in line and line.startswith("armopt: board is used by ")
+    assert len(board.timed(ROUNDS)) == ROUNDS
+
+
+def test_a_lock_is_kept_while_nothing_is_asked_of_the_board(board: AtHand, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lock, "TOUCH_S", 0.1)
+    path = board.folder / "lock"
+    with closing(board.opened()) as folder:
+        folder.lock()
+        before = json.loads(path.read_text())["touched"]
+        end = time.monotonic() + 20
+        while json.loads(path.read_text())["touched"] == before:
+            assert time.monotonic() < end
+            time.sleep(0.05)
+    assert not path.exists()
+
+
+def left_by_another(board: AtHand) -> None:
+    """A lock of a user elsewhere, whose connection broke more than a minute ago."""
+    board.folder.mkdir(mode=0o700)
+    boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    since = time.clock_gettime(time.CLOCK_BOOTTIME) - 100
+    held = {"token": "0" * 32, "owner": "eve@far pid 1", "boot": boot, "since": since, "touched": since}
+    (board.folder / "lock").write_text(json.dumps(held))
+
+
+def test_a_stale_lock_is_broken_with_a_message(board: AtHand) -> None:
+    left_by_another(board)
+    assert len(board.timed(ROUNDS)) == ROUNDS
+    assert "board: broke a lock that eve@far pid 1 left 100 s ago" in board.said
+
+
+def test_who_lost_the_lock_starts_nothing(board: AtHand) -> None:
+    with closing(board.opened()) as folder:
+        folder.lock()
+        held = json.loads((board.folder / "lock").read_text())
+        (board.folder / "lock").write_text(json.dumps({**held, "token": "0" * 32, "owner": "eve@far pid 1"}))
+        with pytest.raises(DeviceError, match="board: somebody else took it meanwhile") as error:
+            folder.start("a-run", {"outputs": None})
+        assert said(error)
+        with pytest.raises(DeviceError, match="board is used by eve@far pid 1"):
+            folder.lock()
+    assert (board.folder / "lock").exists() and not list(board.folder.glob("runs/*"))
+
+
+def test_a_run_that_comes_no_further_is_ended(board: AtHand, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(board_run, "QUIET_S", 3.0)
+
+    def stopped() -> list[int]:
+        for pid in agents(board):
+            os.kill(pid, signal.SIGSTOP)
+        return []
+
+    stopper = killed_when(board, 2, stopped)
+    with pytest.raises(DeviceError, match="board: nothing came of the run for 3 s; it was ended") as error:
+        board.timed(ROUNDS)
+    stopper.join()
+    assert said(error)
+    board.await_supervisors_end()
+    assert len(board.timed(ROUNDS)) == ROUNDS
+
+
+@pytest.fixture
+def small_disk(board: AtHand) -> Iterator[AtHand]:
+    """The board's folder lies on a disk of three megabytes."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can mount a small disk")
+    board.folder.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=3m,mode=700", "none", board.folder], check=False)
+    if mounted.returncode:
+        pytest.skip("nothing can be mounted here")
+    yield board
+    subprocess.run(["umount", "-l", board.folder], check=True)
+
+
+def test_a_file_that_does_not_fit_is_told_and_not_sent_whole(small_disk: AtHand, server: Sshd) -> None:
+    small_disk.model.write_bytes(random.Random(1).randbytes(8_000_000))
+    with Relay(server.port) as relay:
+        with pytest.raises(DeviceError, match=r"board: its disk is full: \d+ bytes are free") as error:
+            small_disk.timed(ROUNDS, relay)
+        assert relay.carried < 4_000_000
+    assert said(error)
+    assert not (small_disk.folder / "lock").exists()
+
+
+def test_a_disk_that_fills_up_loses_nothing_that_was_finished(small_disk: AtHand) -> None:
+    small_disk.model.write_bytes(b"small")
+
+    def fill() -> None:
+        small_disk.await_processes(2, ", done")
+        disk = os.statvfs(small_disk.folder)
+        (small_disk.folder / "filler").write_bytes(bytes(disk.f_bavail * disk.f_frsize))
+
+    filler = in_background(fill)
+    with pytest.raises(DeviceError, match="board: its disk is full") as error:
+        small_disk.timed(3 * ROUNDS)
+    filler.join()
+    assert said(error)
+    (small_disk.folder / "filler").unlink()
+    finished = len(small_disk.processes(", done"))
+    assert 2 <= finished < 3 * ROUNDS
+    assert len(small_disk.timed(3 * ROUNDS)) == 3 * ROUNDS
+    assert [line for line in small_disk.said if "rounds that were kept" in line]
+
+
+def measured(model: Path, capsys: pytest.CaptureFixture[str]) -> str:
+    """What `armopt measure` says, which fails."""
+    model.write_bytes(small_model())
+    assert run(["measure", str(model), "--host", "board", "--offline"]) == 4
+    told = capsys.readouterr()
+    [line] = told.err.splitlines()
+    assert told.out == "" and line.startswith("armopt: host board: ")
+    return line
+
+
+def test_hosts_that_are_not_who_they_were_are_refused(
+    board: AtHand, server: Sshd, capsys: pytest.CaptureFixture[str]
+) -> None:
+    known = known_hosts_file().read_text()
+    known_hosts_file().unlink()
+    assert "its host key is not known" in measured(board.model, capsys)
+    known_hosts_file().write_text(known)
+    server.change_host_key()
+    assert "its host key has changed" in measured(board.model, capsys)
+
+
+def test_a_key_that_is_refused_is_told(board: AtHand, server: Sshd, capsys: pytest.CaptureFixture[str]) -> None:
+    mine = server.authorized_keys.read_text()
+    other = server.folder / "another_key"
+    make_key(other)
+    try:
+        server.authorized_keys.write_text(other.with_suffix(".pub").read_text())
+        assert "refuses to log" in measured(board.model, capsys)
+    finally:
+        server.authorized_keys.write_text(mine)
+
+
+def test_a_board_that_is_off_is_told(board: AtHand, server: Sshd, capsys: pytest.CaptureFixture[str]) -> None:
+    server.stop()
+    try:
+        assert "refuses connections" in measured(board.model, capsys)
+    finally:
+        server.start()
