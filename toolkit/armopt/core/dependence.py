@@ -24,9 +24,9 @@ def effective_samples(rounds: Rounds, share: float) -> float:
         share: the quantile that is asked for, between 0 and 1. Rounds are compared there and at the median, where
             small numbers of inferences show a dependence best.
     """
-    median = quantile(rounds, 0.5)
     ordered = [sorted(one) for one in rounds]
-    within = min(_by_spread(ordered, median), _by_spread(ordered, quantile(rounds, share)))
+    median = quantile(ordered, 0.5)
+    within = min(_by_spread(ordered, median), _by_spread(ordered, quantile(ordered, share)))
     resemblance = _resemblance(rounds, median)
     return max(float(len(rounds)), within) * (1 - resemblance) / (1 + resemblance)
 
@@ -44,8 +44,8 @@ def _by_spread(ordered: Rounds, cut: float) -> float:
 def _resemblance(rounds: Rounds, cut: float) -> float:
     """Correlation, 0 to 0.99, of each round's second half with the first half of the round that follows.
 
-    By the mean square of successive differences (von Neumann, 1941), which a drift does not hide. An estimate from few
-    rounds is too low by about one over their number, which is added.
+    By the mean square of successive differences (von Neumann, 1941). An estimate from few rounds is too low by about
+    one over their number, which is added.
     """
     halves = [max(1, len(one) // 2) for one in rounds]
     first = [_share_over(one[:half], cut) for one, half in zip(rounds, halves, strict=True)]

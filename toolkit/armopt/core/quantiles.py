@@ -5,8 +5,9 @@ A slow process times fewer inferences in the same seconds. Pooled as they are, i
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
+from itertools import chain
 
 from armopt.core.records import Latency, Percentile
 
@@ -14,11 +15,17 @@ Rounds = Sequence[Sequence[float]]
 
 # The share of inferences that a percentile lets take longer; `max` lets none.
 ALLOWED_OVER: dict[Percentile, float] = {"p50": 0.5, "p90": 0.1, "p95": 0.05, "max": 0.0}
+_ROUNDING = 1e-9  # of shares that are added up
 
 
-def share_over(sorted_round: Sequence[float], limit_ms: float) -> float:
+def share_over(ordered: Sequence[float], limit_ms: float) -> float:
     """The share of a round (in ascending order, not empty) that took longer than `limit_ms`."""
-    return 1 - bisect_right(sorted_round, limit_ms) / len(sorted_round)
+    return 1 - bisect_right(ordered, limit_ms) / len(ordered)
+
+
+def mean_share_over(ordered: Rounds, limit_ms: float) -> float:
+    """The share of all inferences that took longer than `limit_ms`; every round is in ascending order."""
+    return sum(share_over(one, limit_ms) for one in ordered) / len(ordered)
 
 
 def quantile(rounds: Rounds, share: float) -> float:
@@ -28,14 +35,11 @@ def quantile(rounds: Rounds, share: float) -> float:
         rounds: milliseconds; no round is empty.
         share: 0 to 1.
     """
-    weighed = sorted((value, 1 / len(one)) for one in rounds for value in one)
-    wanted = share * len(rounds) * (1 - 1e-9)  # the weights are added up with rounding errors
-    reached = 0.0
-    for value, weight in weighed:
-        reached += weight
-        if reached >= wanted:
-            return value
-    return weighed[-1][0]
+    ordered = [sorted(one) for one in rounds]
+    values = sorted(chain.from_iterable(ordered))
+    allowed = 1 - share + _ROUNDING
+    position = bisect_left(values, True, key=lambda value: mean_share_over(ordered, value) <= allowed)
+    return values[position]
 
 
 def summarise(rounds: Rounds) -> Latency:

@@ -12,8 +12,8 @@ from statistics import NormalDist, fmean, median
 from armopt.core.quantiles import Rounds
 from armopt.core.record import Record
 
-# Changes between rounds, relative to the latency. Below 1% nothing is a drift; the limits are the user's own guess as
-# fine as that. 5% is beyond what a steady board shows from process to process (docs/adr/020-measuring-on-a-board.md).
+# Changes over the rounds, relative to the latency: what does not count as a drift, what makes a certain one unstable,
+# the widest spread between rounds, the largest change of the clock (docs/adr/020-measuring-on-a-board.md).
 STILL = 0.01
 UNSTABLE = 0.05
 MOST_SPREAD = 0.10
@@ -22,6 +22,7 @@ CLOCK_CHANGE = 0.02
 _SUSPECTED, _CERTAIN = 0.05, 0.01
 # Five rounds in ascending order do so by chance in one of 60 cases, six in one of 360.
 _FEWEST = 6
+_TICK_MS = 1e-6  # of the clock that times inferences
 
 
 class Conditions(Record):
@@ -45,8 +46,14 @@ class Stability(Record):
     reason: str | None = None
 
 
-def stability(rounds: Rounds, conditions: Conditions) -> Stability:
-    """Look for throttling, a drift, two levels or a wide spread, by the medians of the rounds, in the order of time."""
+def stability(rounds: Rounds, conditions: Conditions, *, last: bool) -> Stability:
+    """Look for throttling, a drift, two levels or a wide spread, by the medians of the rounds, in the order of time.
+
+    Args:
+        rounds: milliseconds; none is empty.
+        conditions: what the board said of itself.
+        last: no further round will tell whether a trend ends, so that one that goes on makes them unstable.
+    """
     told = _told(conditions)
     if told:
         return Stability(stable=False, reason=told)
@@ -55,10 +62,11 @@ def stability(rounds: Rounds, conditions: Conditions) -> Stability:
         return Stability(stable=None)
     third = len(levels) // 3
     before, after = median(levels[:third]), median(levels[-third:])
-    change, chance = after / before - 1, trend_chance(levels)
-    drift = _drift(before, after, len(levels)) if chance < _CERTAIN and abs(change) > UNSTABLE else None
-    reason = drift or _two_levels(levels) or _wide(levels, rounds)
+    change, chance = (after - before) / max(before, _TICK_MS), trend_chance(levels)
     suspected = chance < _SUSPECTED and abs(change) > STILL
+    certain = chance < _CERTAIN and abs(change) > UNSTABLE
+    drift = _drift(before, after, len(levels)) if certain or (last and suspected) else None
+    reason = drift or _two_levels(levels) or _wide(levels, rounds)
     trend = 0 if not suspected else 1 if change > 0 else -1
     return Stability(stable=reason is None, trend=trend, reason=reason)
 
@@ -101,11 +109,13 @@ def _two_levels(levels: Sequence[float]) -> str | None:
 
 def _wide(levels: Sequence[float], rounds: Rounds) -> str | None:
     """A spread between rounds that the spread inside them does not explain."""
-    middle = median(levels)
+    middle = max(median(levels), _TICK_MS)
     between = _deviation(levels)
+    if between <= MOST_SPREAD * middle:
+        return None
     # A median of n values scatters by 1.25 standard deviations over the root of n.
     explained = 1.2533 * median(_deviation(one) for one in rounds) / fmean(len(one) for one in rounds) ** 0.5
-    spread = max(between**2 - explained**2, 0.0) ** 0.5 / middle if middle else 0.0
+    spread = max(between**2 - explained**2, 0.0) ** 0.5 / middle
     return f"rounds differ from one another by {spread:.0%}" if spread > MOST_SPREAD else None
 
 

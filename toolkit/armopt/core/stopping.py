@@ -1,9 +1,9 @@
 """When a measurement is decided: "the p95 of one inference is at most 20 ms", looked at after every round. Pure.
 
-A round is one fresh process that warms up and times some inferences. After each, a bettor who doubts the claim and one
-who doubts its opposite stake their money on the share of inferences over the limit: three fixed bets each, which win
-nothing in the mean if the doubted side holds, however often one looks. Who holds 1/alpha has shown the doubted side
-wrong: it happens with probability alpha at most if it is right (Ville, 1939; test martingales, Shafer et al., 2011).
+A round is one fresh process that warms up and times some inferences. After each round one player bets that fewer of
+them are over the limit than the percentile allows, another that more are: three fixed bets each, which win nothing in
+the mean if the player is wrong, however often one looks. Whose unit of money has become 1/alpha is believed: a player
+who is wrong gets there with probability alpha at most (Ville, 1939; test martingales: Shafer et al., 2011).
 
 The mean of a round's share over the limit is the probability, whatever happens inside the round, so a round counts as
 one inference at least; core/dependence.py says when as more. docs/adr/020-measuring-on-a-board.md says what is assumed.
@@ -13,12 +13,14 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left
+from functools import partial
+from itertools import chain
 from statistics import fmean
 
 from pydantic import Field
 
 from armopt.core.dependence import effective_samples
-from armopt.core.quantiles import ALLOWED_OVER, Rounds, quantile, share_over
+from armopt.core.quantiles import ALLOWED_OVER, Rounds, mean_share_over, quantile
 from armopt.core.record import Record
 from armopt.core.records import Percentile, VerdictName
 from armopt.core.stability import Conditions, Stability, stability
@@ -77,24 +79,21 @@ def decide(rounds: Rounds, claim: Claim, conditions: Conditions | None = None) -
         conditions: what the board said of itself.
     """
     timed = [one for one in rounds if len(one)]
-    steady = stability(timed, conditions or Conditions())
+    steady = stability(timed, conditions or Conditions(), last=len(timed) >= claim.max_rounds)
     interval = _interval(timed, claim) if len(timed) >= claim.fewest_rounds else None
-    last = len(timed) >= claim.max_rounds
+    done = len(timed) >= claim.max_rounds or steady.stable is False
+    verdict = None
     if claim.limit_ms is None:
-        verdict = None
-        finished = steady.stable is False or last or (interval is not None and steady.trend == 0)
+        done = done or (interval is not None and steady.trend == 0)
     else:
         verdict = _verdict(timed, interval, claim, claim.limit_ms, steady)
-        verdict = "inconclusive" if verdict is None and last else verdict
-        finished = verdict is not None
-    unstable = verdict == "unstable" or (verdict is None and steady.stable is False)
-    reason = steady.reason if unstable else None
+        verdict = "inconclusive" if verdict is None and done else verdict
     return Decision(
         verdict=verdict,
         interval_ms=interval,
-        finished=finished,
+        finished=done or verdict is not None,
         stable=steady.stable,
-        reason=reason or _words(timed, interval, claim, steady.trend),
+        reason=steady.reason or _words(timed, interval, claim, steady.trend),
     )
 
 
@@ -106,14 +105,12 @@ def _verdict(
         return "missed"  # one run over the limit is all it takes, whatever the others do
     if steady.stable is False:
         return "unstable"
-    if interval is None:
+    if interval is None or steady.trend != 0:
         return None
     low, high = interval
-    if high <= limit_ms and steady.trend == 0:
+    if high <= limit_ms:
         return "met"
-    if low > limit_ms and steady.trend >= 0:
-        return "missed"
-    return None
+    return "missed" if low > limit_ms else None
 
 
 def _interval(timed: Rounds, claim: Claim) -> tuple[float, float]:
@@ -122,25 +119,22 @@ def _interval(timed: Rounds, claim: Claim) -> tuple[float, float]:
         slowest = max(max(one) for one in timed)
         return slowest, slowest
     share = 1 - ALLOWED_OVER[claim.percentile]
-    low, high = _by_bets(timed, share, claim.alpha)
-    levels = [quantile([one], share) for one in timed]
+    ordered = [sorted(one) for one in timed]
+    low, high = _by_bets(ordered, effective_samples(timed, share), share, claim.alpha)
+    levels = [quantile([one], share) for one in ordered]
     reach = _REACH * (max(levels) - min(levels))
     return max(low, min(levels) - reach), min(high, max(levels) + reach)
 
 
-def _by_bets(timed: Rounds, share: float, alpha: float) -> tuple[float, float]:
+def _by_bets(ordered: Rounds, samples: float, share: float, alpha: float) -> tuple[float, float]:
     """The limits that the bets do not decide: 0 or infinity where they decide none on that side."""
-    samples, wanted = effective_samples(timed, share), -math.log(alpha)
-    ordered = [sorted(one) for one in timed]
 
     def shown(over: float, *, faster: bool) -> bool:
-        return _log_wealth(samples, over, 1 - share, faster=faster) >= wanted
+        return _log_wealth(samples, over, 1 - share, faster=faster) >= -math.log(alpha)
 
-    def over(limit_ms: float) -> float:
-        return fmean(share_over(one, limit_ms) for one in ordered)
-
+    over = partial(mean_share_over, ordered)
     # Limits that no timed value lies between are decided alike, so the ends of the interval are timed values.
-    limits = sorted({value for one in ordered for value in one})
+    limits = sorted(chain.from_iterable(ordered))
     met = bisect_left(limits, True, key=lambda limit_ms: shown(over(limit_ms), faster=True))
     not_missed = bisect_left(limits, True, key=lambda limit_ms: not shown(over(limit_ms), faster=False))
     return (

@@ -196,8 +196,10 @@ def clock_mhz() -> float | None:
 
 def firmware_flags() -> int | None:
     """A Raspberry Pi's: bits 0 to 3 say that the clock is held back now, 16 to 19 that it was since the start."""
-    flags = told_by_kernel(FIRMWARE)
-    return int(flags, 16) if flags else None
+    try:
+        return int(told_by_kernel(FIRMWARE), 16)
+    except ValueError:
+        return None
 
 
 def throttled(before: int | None) -> bool | None:
