@@ -94,7 +94,7 @@ def decided(claim: Claim) -> Callable[[Sequence[Round]], bool]:
     """Whether rounds decide a claim."""
 
     def enough(rounds: Sequence[Round]) -> bool:
-        return _decision(rounds, claim).finished
+        return len(rounds) >= claim.least_rounds and _decision(rounds, claim).finished
 
     return enough
 

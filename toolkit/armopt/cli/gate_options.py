@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 
 DEFAULT_REGRESSION = "1%"
+# A slowdown of 5% is found by so many rounds a side (benchmarks/baselines.py); a limit is often decided by six.
+ROUNDS = 30
 # The contract of exit codes, for comparisons; those of limits stand in cli/deploy.py.
 EXIT_OF_OUTCOME = {None: 0, "held": 0, "regressed": 1, "inconclusive": 3}
 # The worse of two verdicts is the one further left.

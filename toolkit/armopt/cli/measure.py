@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from armopt.cli.deploy import EXIT_OF_VERDICT
-from armopt.cli.gate_options import exit_code, gate_options, read_gate, show_comparison
+from armopt.cli.gate_options import ROUNDS, exit_code, gate_options, read_gate, show_comparison
 from armopt.cli.measure_gate import report, setting_to_come, subject_of
+from armopt.cli.measure_on_npu import check_npu_options, measure_on_npu
 from armopt.cli.measured import document, names_of, show
 from armopt.cli.output import chatter_to_stderr, check_picture_name, json_option, print_json, save_drawn, say
 from armopt.cli.target_options import read_target, speed_options
@@ -75,6 +75,12 @@ class Processors(click.ParamType[tuple[int, ...]]):
 @click.option("--metric", metavar="NAME", help="Of --data; accuracy where its labels are classes.")
 @click.option("--preprocess", type=click.Choice(["none", "unit", "signed"]), default="none", help="Of --data's inputs.")
 @click.option("--pin", type=Processors(), metavar="CPU[,CPU]", help="On boards: the processors to run on.")
+@click.option(
+    "--rounds",
+    type=click.IntRange(1, 30),
+    metavar="N",
+    help="On boards: time so many processes at least; 30 to compare.",
+)
 @click.option("--sustain", metavar="TIME", help="On boards: run so long without a pause, such as 10m; see the curve.")
 @click.option("--plot", metavar="FILE", help="Draw the operators (or, with --compare, both models) as .svg or .png.")
 @speed_options
@@ -99,6 +105,7 @@ def command(
     metric: str | None,
     preprocess: str,
     pin: tuple[int, ...] | None,
+    rounds: int | None,
     sustain: str | None,
     plot: str | None,
     offline: bool,
@@ -119,42 +126,35 @@ def command(
     from armopt.placing import NpuPlace, find_place
 
     check_picture_name(plot)
-    reports = {name: limits[name] for name in ("baseline", "junit", "markdown")}
     gate = read_gate(limits)
     target, place = read_target(limits), find_place(device_name, host, emulate, vela_ini)
     most = None if all_operators else _TOP if by_operator else 0
-    if isinstance(place, NpuPlace):
-        from armopt.cli.measure_on_npu import measure_on_npu
-
-        found_there = measure_on_npu(
-            place, model, target, operators=most, as_json=as_json, fvp=fvp, threads=threads, freq=freq_mhz, runtime=runtime,
-            kernels=kernels, compare=other, data=data, metric=metric, pin=pin, sustain=sustain, plot=plot, **reports,
-        )  # fmt: skip
-        return EXIT_OF_VERDICT[found_there.verdict]
-    if fvp:
-        from armopt.core.errors import UsageError
-
-        raise UsageError("--fvp simulates an Ethos-U", "name one with --device")
-    kind = place.kind.running(runtime, kernels)
-    gate.expect(setting_to_come(place, kind, threads, freq_mhz))
+    check_npu_options(
+        place, fvp, threads=threads, freq=freq_mhz, runtime=runtime, kernels=kernels, compare=other, data=data,
+        metric=metric, pin=pin, sustain=sustain, plot=plot,
+    )  # fmt: skip
+    gate.expect(setting_to_come(place, threads, freq_mhz, runtime, kernels))
     in_parts = by_operator or all_operators or other is not None or plot is not None
     compared = None
     with chatter_to_stderr():
         if place.why:
             say(place.why)
-        if place.hosts:
+        if isinstance(place, NpuPlace):
+            found = [measure_on_npu(place, model, fvp)]
+        elif place.hosts:
             from armopt.cli.measure_on_boards import measure_on_boards
 
             found = measure_on_boards(
                 place, model, target, threads=threads, pin=pin, runtime=runtime, sustain=sustain, data=data,
                 metric=metric, preprocess=preprocess, offline=offline, freq_mhz=freq_mhz, kernels=kernels,
-                in_parts=in_parts,
+                in_parts=in_parts, least_rounds=rounds or (ROUNDS if gate.baseline is not None else 0),
             )  # fmt: skip
         else:
             from armopt.measuring import measure_each
 
-            _only_boards({"pin": pin, "sustain": sustain, "data": data})
+            _only_boards({"pin": pin, "rounds": rounds, "sustain": sustain, "data": data})
             in_parts = in_parts or gate.baseline is not None
+            kind = place.kind.running(runtime, kernels)
             asked: dict[str, Any] = {"freq_mhz": freq_mhz, "by_operator": in_parts, "say": say, "offline": offline}
             found, _ = measure_each(model, kind, threads or (kind.runtime.threads,), **asked)
             if other is not None:

@@ -31,6 +31,7 @@ def measure_on_boards(
     data: str | None,
     metric: str | None,
     preprocess: str,
+    least_rounds: int,
     offline: bool,
     **emulated: Any,
 ) -> list[Measurement]:
@@ -57,7 +58,8 @@ def measure_on_boards(
     with closing(Boards(place.hosts, place.kind, say=say, offline=offline, runtime=runtime, here=place.here)) as boards:
         found: list[Measurement] = []
         for number in threads or (place.kind.runtime.threads,):
-            claim = Claim(limit_ms=None if found else target.max_latency_ms, percentile=target.percentile)
+            limit = None if found else target.max_latency_ms
+            claim = Claim(limit_ms=limit, percentile=target.percentile, least_rounds=0 if found else least_rounds)
             one, _ = boards.measure(
                 model, claim, samples=None, threads=number, cpus=pin, sustain_s=sustain_s if not found else None
             )

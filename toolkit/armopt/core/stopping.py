@@ -39,6 +39,7 @@ class Claim(Record):
     percentile: Percentile = "p50"
     alpha: float = Field(0.05, gt=0, le=0.05, description="chance of a false verdict, on either side")
     max_rounds: int = Field(30, ge=1, description="rounds after which an undecided claim is inconclusive")
+    least_rounds: int = Field(0, ge=0, description="rounds that are wanted even where fewer decide: to compare with")
 
     @property
     def fewest_rounds(self) -> int:
