@@ -1,7 +1,7 @@
 """Stands for Arm's FVP: takes its documented command line, says what its UART says, dumps what a test gave it.
 
-`STANDIN` names what it does: `ok`, or a way to fail. `STANDIN_OUTPUTS` is the file that it leaves as the model's outputs,
-`STANDIN_CALL` where it writes how it was called.
+`STANDIN` names what it does: `ok`, or a way to fail. `STANDIN_OUTPUTS` is the file that it leaves as the model's
+outputs, `STANDIN_CALL` where it writes how it was called.
 """
 
 import base64
