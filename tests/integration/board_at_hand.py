@@ -77,14 +77,15 @@ class AtHand:
         host = self.through(relay)
         return BoardFolder(host, lambda: Connection(host, say=self.said.append), self.said.append)
 
-    def ran(self, timing: Timing, relay: Relay | None = None) -> Ran:
+    def ran(self, timing: Timing, relay: Relay | None = None, *, enough: int = 1000) -> Ran:
         """One try of a run: with what an earlier try left, as the user's next command."""
         with closing(self.opened(relay)) as board:
-            return BoardRun(board, SETUP, [self.job], timing, lambda rounds: False, self.said.append).run()
+            run = BoardRun(board, SETUP, [self.job], timing, lambda rounds: len(rounds) >= enough, self.said.append)
+            return run.run()
 
-    def timed(self, rounds: int, relay: Relay | None = None) -> tuple[Round, ...]:
-        """One try of a run of so many rounds."""
-        return self.ran(Timing(rounds), relay).rounds
+    def timed(self, rounds: int, relay: Relay | None = None, *, enough: int = 1000) -> tuple[Round, ...]:
+        """One try of a run of so many rounds, or until there are enough."""
+        return self.ran(Timing(rounds), relay, enough=enough).rounds
 
     def sustained(self, sustain_s: float, relay: Relay | None = None) -> tuple[Slice, ...]:
         """One try of work without a pause."""

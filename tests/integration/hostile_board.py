@@ -63,13 +63,12 @@ def file(content: bytes, **lies: Any) -> list[bytes]:
 
 
 def bomb() -> bytes:
-    return npz(("a0.npy", npy(bytes(200_000_000))), compression=zipfile.ZIP_DEFLATED)
+    return npz(("a0.npy", npy(bytes(20_000_000))), compression=zipfile.ZIP_DEFLATED)
 
 
 def small_bomb() -> bytes:
     """Says in the archive's directory that its member is as small as it should be."""
-    made = npz(("a0.npy", npy(bytes(50_000_000))), compression=zipfile.ZIP_DEFLATED)
-    return made.replace(struct.pack("<I", 50_000_128), struct.pack("<I", 192))
+    return bomb().replace(struct.pack("<I", 20_000_128), struct.pack("<I", 192))
 
 
 def dripping(chunk: bytes, stream: Any = None) -> Iterable[bytes]:
@@ -113,14 +112,14 @@ LIES: dict[str, tuple[str, Callable[[], Iterable[bytes]]]] = {
     "silence": ("take", silence),
     "nothing": ("take", list),
     "half a line": ("take", lambda: [b'{"event": "taken"']),
-    "deep nesting": ("take", lambda: [b"[" * 500_000 + b"\n", b'{"event":' * 100_000 + b"\n"]),
+    "deep nesting": ("take", lambda: [b"[" * 300_000 + b"\n", b'{"event":' * 50_000 + b"\n"]),
     "a long number": ("take", lambda: [b'{"event": "taken", "broken": ' + b"9" * 500_000 + b"}\n"]),
     "no object": ("take", lambda: [b"5\n", b'"taken"\n', b"null\n", b'{"event": ["taken"]}\n']),
     "escapes": ("take", lambda: [event("error", kind="os", text=ESCAPES + "x" * 100_000)]),
     "an escaping owner": ("take", lambda: [event("held", owner=ESCAPES + "x" * 100_000, age_s="x", token=["x"])]),
     "a dead token": ("take", lambda: [event("held", owner="me", age_s=float("nan"), token="../../etc/passwd")]),
     # What a run may meet.
-    "a round too far": ("follow", lambda: run(a_round(0), a_round(7))),
+    "a round too far": ("follow", lambda: run(a_round(0), a_round(3))),
     "a round below": ("follow", lambda: run(a_round(-1))),
     "a round of text": ("follow", lambda: run(a_round("../../x"))),
     "negative times": ("follow", lambda: run(a_round(0, [-1.0]))),
@@ -151,11 +150,10 @@ LIES: dict[str, tuple[str, Callable[[], Iterable[bytes]]]] = {
     "a file that drips": ("fetch", lambda: itertools.chain(file(b"x", size=60_000), dripping(b"x"))),
     "another file": ("fetch", lambda: file(HONEST, sha256="0" * 64)),
     "no archive": ("fetch", lambda: file(b"x" * 300)),
-    "a bomb": ("fetch", lambda: file(bomb()[:60_000])),
-    "a whole bomb": ("fetch", lambda: file(bomb())),
+    "a bomb": ("fetch", lambda: file(bomb())),
     "a small bomb": ("fetch", lambda: file(small_bomb())),
     "a climbing member": ("fetch", lambda: file(npz(("../../owned", b"x"), ("/tmp/owned", b"x")))),
-    "a pickle": ("fetch", lambda: file(npz(("a0.npy", npy(b"x", "{'descr': '|O', 'fortran_order': False, 'shape': ()}"))))),
+    "a pickle": ("fetch", lambda: file(npz(("a0.npy", npy(b"x", "{'descr': '|O', 'fortran_order': 0, 'shape': ()}"))))),
     "code": ("fetch", lambda: file(npz(("a0.npy", npy(b"x", "__import__('os').system('touch owned')"))))),
     "an odd installation": ("install", lambda: [event("installed", folder=ESCAPES, version=10**30, new=True)]),
 }  # fmt: skip
@@ -165,7 +163,7 @@ if __name__ == "__main__":
     ARGUMENTS = shlex.split(os.environ["SSH_ORIGINAL_COMMAND"])[7:]
     where, lie = LIES.get(sys.argv[1], ("", list))
     if sys.argv[1] == "a banner":
-        sys.stdout.buffer.write(b"Welcome!\n" + ESCAPES.encode() + b"\n" + b"x" * (1 << 20) + b"\n")
+        sys.stdout.buffer.write(b"Welcome!\n" + ESCAPES.encode() + b"\n" + b"x" * 100_000 + b"\n")
     for chunk in lie() if ARGUMENTS[0] == where else ANSWERS[ARGUMENTS[0]]():
         sys.stdout.buffer.write(chunk)
         sys.stdout.buffer.flush()

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import random
 import signal
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -14,14 +16,17 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from board_at_hand import COMMAND, AtHand, children, in_background
+from board_at_hand import COMMAND, SETUP, AtHand, children, in_background
 from relay import Relay
 from sshd import Sshd, make_key
 
 from armopt.catalog.hosts import known_hosts_file
 from armopt.cli.main import run
 from armopt.core.errors import DeviceError
-from armopt.runners.ssh import board_run, lock
+from armopt.runners.ssh import board_run, board_spec, lock
+from armopt.runners.ssh.board_scripts import board_script
+from armopt.runners.ssh.board_spec import Timing
+from armopt.runners.ssh.script import script_command
 from armopt.runners.ssh.small_model import small_model
 
 ROUNDS = 4
@@ -99,6 +104,15 @@ def test_a_killed_armopt_leaves_a_run_that_the_next_one_takes_up(board: AtHand) 
     assert not [line for line in board.said if "broke a lock" in line]
 
 
+def test_of_a_run_that_went_on_alone_as_much_is_taken_as_is_needed(board: AtHand) -> None:
+    with subprocess.Popen([*COMMAND, str(board.model), "--rounds", "12"], stderr=subprocess.PIPE) as process:
+        board.await_processes(2)
+        process.kill()
+    board.await_processes(10, ", done")
+    assert len(board.timed(12, enough=3)) == 3
+    assert board.supervisor() is None and not board.events()
+
+
 def test_what_a_killed_armopt_left_does_not_disturb_another_measurement(board: AtHand) -> None:
     with subprocess.Popen([*COMMAND, str(board.model), "--rounds", "100"], stderr=subprocess.PIPE) as process:
         board.await_processes(3)
@@ -148,6 +162,51 @@ def test_a_lock_is_kept_while_nothing_is_asked_of_the_board(board: AtHand, monke
             assert time.monotonic() < end
             time.sleep(0.05)
     assert not path.exists()
+
+
+def lingering(board: AtHand, name: str, arguments: list[str], payload: bytes) -> subprocess.Popen[bytes]:
+    """A script of the board's that is still at work after its connection broke."""
+    source, environment = board_script(name), {**os.environ, "HOME": str(board.server.home)}
+    command = script_command(sys.executable, source, arguments)
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment)
+    assert process.stdin is not None
+    process.stdin.write(source + payload)
+    process.stdin.flush()
+    return process
+
+
+def test_a_transfer_that_was_left_does_not_touch_the_next_one(board: AtHand) -> None:
+    content = random.Random(1).randbytes(300_000)
+    name = hashlib.sha256(content).hexdigest()
+    header = json.dumps({"sha256": name, "size": len(content)}).encode() + b"\n"
+    arguments = ["put", board.host.folder]
+    with lingering(board, "files", arguments, header + content[:200_000]) as left, closing(board.opened()) as opened:
+        end = time.monotonic() + 20
+        while not list(board.folder.glob("files/.part-*")):
+            assert time.monotonic() < end
+            time.sleep(0.02)
+        assert opened.send({name: content}) == len(content)
+        told, _ = left.communicate()
+        assert b'"kind": "cut"' in told
+        assert opened.send({name: content}) == 0
+    assert [path.name for path in (board.folder / "files").iterdir()] == [name]
+
+
+def test_a_run_that_is_started_twice_at_once_runs_once(board: AtHand) -> None:
+    spec = board_spec.specify(SETUP, [board.job], Timing(ROUNDS))
+    with closing(board.opened()) as opened:
+        opened.lock()
+        opened.send(spec.contents)
+        token = json.loads((board.folder / "lock").read_text())["token"]
+        arguments = ["start", board.host.folder, "a-run", token]
+        starts = [lingering(board, "runs", arguments, json.dumps(spec.told).encode()) for _ in range(4)]
+        for start in starts:
+            told, _ = start.communicate()
+            assert told == b'{"event": "running"}\n'
+        events: list[str] = []
+        opened.follow("a-run", lambda event: events.append(event["event"]))
+    assert [kind for kind in events if kind != "alive"] == ["outputs", *["round"] * ROUNDS, "end"]
+    assert board.processes() == DONE
 
 
 def left_by_another(board: AtHand) -> None:

@@ -63,6 +63,7 @@ NONSENSE = {
     "objects": "outputs",
     "no scale": "outputs",
     "no archive": "outputs",
+    "a bomb": "outputs",
     "a small bomb": "outputs",
     "a climbing member": "outputs",
     "a pickle": "outputs",
@@ -81,8 +82,6 @@ RUNS = {
     "a file without an end": "says more than",
     "a file that drips": "was not done within 2 s",
     "another file": "did not arrive whole",
-    "a bomb": "tells outputs that makes no sense",
-    "a whole bomb": "does not hand over",
     **{lie: f"tells {what} that makes no sense" for lie, what in NONSENSE.items()},
 }
 

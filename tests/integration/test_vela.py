@@ -23,12 +23,14 @@ from armopt.compress.backend import keras, tf
 from armopt.compress.data import Split
 from armopt.compress.export import export_tflite
 from armopt.core.errors import DeviceError, UsageError
+from armopt.core.events import Event, Note, TrainingStep
 from armopt.core.npu import NpuEstimate, NpuKind
 from armopt.core.profile import Profile
 from armopt.core.records import Result
-from armopt.npu_measuring import Estimated, estimate
+from armopt.npu_measuring import Estimated, estimate, simulate_on_fvp
 from armopt.placing import NpuPlace, find_place
 from armopt.runners.ethosu.vela import compile_for
+from armopt.runners.samples import on_this_machine
 
 SCHEMA = json.loads((Path(__file__).parents[2] / "docs" / "schema" / "result.schema.json").read_text())
 
@@ -226,21 +228,46 @@ def test_the_command_refuses_to_judge_what_is_not_estimated(files: dict[str, Pat
     done = command(str(files["sine"]), "--by-operator", "--max-latency", "1s")
     assert done.returncode == 3
     assert "INCONCLUSIVE: the CPU runs" in done.stdout and "SIN" in done.stdout
-    assert command(str(files["sine"]), "--max-latency", "1s", "--allow-fallback").returncode == 0
     refused = command(str(files["plain"]), "--threads", "2")
     assert refused.returncode == 2
     assert refused.stderr.endswith("--threads says nothing of ethos-u55-128; leave it out\n")
 
 
+def test_cycles_of_a_simulated_npu_stand_beside_the_hosts_outputs(
+    files: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    standin = Path(__file__).parents[1] / "unit" / "fvp_standin.py"  # Arm's own program can't be had here
+    program = tmp_path / "FVP_Corstone_SSE-300_Ethos-U55"
+    program.write_text(f"#!{sys.executable}\n{standin.read_text()}")
+    program.chmod(0o755)
+    _, expected = on_this_machine(files["plain"], None, None, lambda text: None)
+    (tmp_path / "right").write_bytes(np.asarray(expected[0][:1]).tobytes())
+    (tmp_path / "wrong").write_bytes(bytes(256))
+    for variable, value in {"": tmp_path, "_FIRMWARE": program}.items():
+        monkeypatch.setenv(f"ARMOPT_FVP{variable}", str(value))
+    monkeypatch.setenv("STANDIN", "ok")
+    monkeypatch.setenv("STANDIN_CALL", str(tmp_path / "call"))
+    for outputs, equal in (("right", True), ("wrong", False)):
+        monkeypatch.setenv("STANDIN_OUTPUTS", str(tmp_path / outputs))
+        found = simulate_on_fvp(files["plain"], kind(), say=lambda text: None)
+        assert (found.runner, found.evidence, found.cycles) == ("fvp", "estimated", 34_178)
+        assert found.latency_ms is not None and found.latency_ms.p50 == pytest.approx(34_178 / 500e3)
+        assert (found.outputs_compared, found.outputs_equal) == (1, equal)
+    done = command(str(files["plain"]), "--fvp", "--max-latency", "1ms")
+    assert done.returncode == 0 and "FVP_Corstone_SSE-300_Ethos-U55" in done.stdout
+    assert "cycles of the NPU alone, simulated" in done.stdout
+
+
 def deployed(model: Any, folder: Path, monkeypatch: pytest.MonkeyPatch, target: Target, **options: Any) -> Result:
     monkeypatch.setenv("ARMOPT_CACHE_DIR", str(folder / "cache"))
     tree = ("ptq", "prune", "prune/ptq", "prune/cluster", "prune/cluster/ptq")
-    profile = Profile(name="tiny", tree=tree, common={"epochs": 1, "min_steps": 4, "sparsity": 0.8, "clusters": 4})
+    common: dict[str, object] = {"epochs": 1, "min_steps": 4, "sparsity": 0.8, "clusters": 4}
+    given: dict[str, Any] = {"profile": Profile(name="tiny", tree=tree, common=common), **options}
     x = tiny_models.samples(tuple(model.inputs[0].shape[1:]), 40)
     y = tiny_models.labels(x)
     return armopt.deploy(
-        model, (x, y), device="ethos-u55-128", target=target, profile=profile, out=str(folder / "out"), plots=False,
-        loss="sparse_categorical_crossentropy", metric="accuracy", **options,
+        model, (x, y), device="ethos-u55-128", target=target, out=str(folder / "out"), plots=False,
+        loss="sparse_categorical_crossentropy", metric="accuracy", **given,
     )  # fmt: skip
 
 
@@ -262,6 +289,19 @@ def test_a_deployment_ends_in_what_firmware_needs(tmp_path: Path, monkeypatch: p
     assert (out / "model_vela.tflite").read_bytes() == chosen.model
     assert f"ARMOPT_MODEL_BYTES {len(chosen.model)}\n" in (out / "model.h").read_text()
     assert audit(out / "model.tflite").max_codes <= 4
+
+
+def test_what_the_npu_lacks_is_named_before_anything_is_trained(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[Event] = []
+    profile = Profile(name="no ptq", tree=("prune", "prune/ptq"), common={"epochs": 1, "min_steps": 4})
+    result = deployed(with_sine(), tmp_path, monkeypatch, Target(), profile=profile, listener=told.append)
+    [note] = [event for event in told if isinstance(event, Note) and "to the CPU" in event.text]
+    assert "SIN" in note.text
+    assert told.index(note) < next(i for i, event in enumerate(told) if isinstance(event, TrainingStep))
+    [leaf] = [node for node in result.nodes if node.path == "prune/ptq"]
+    assert leaf.latency_ms is None and leaf.npu is not None and "SIN" in leaf.npu.fallback_ops
 
 
 def test_nothing_is_trained_for_a_latency_that_cannot_be_judged(

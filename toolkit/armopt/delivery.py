@@ -100,8 +100,7 @@ def deliver_firmware(out: Path, compiled: bytes, estimated: Measurement) -> None
     """
     npu = estimated.npu
     assert npu is not None
-    system = f"{npu.accelerator}, {npu.system_config}, {npu.memory_mode}"
-    told = f"Made by armopt {VERSION} with {estimated.runtime} for {system}."
+    told = f"Made by armopt {VERSION} with {estimated.runtime} for {npu.accelerator}."
     # Where activations lie in DRAM, the SRAM is the NPU's own.
     cache = npu.sram_bytes if npu.dram_bytes is not None else 0
     try:

@@ -61,7 +61,7 @@ def estimate(artifact: Path, kind: NpuKind) -> Estimated:
         device=kind.name,
         runner="vela",
         evidence="estimated",
-        runtime=f"vela {compiled.version}",
+        runtime=f"vela {compiled.version} ({kind.system.system_config}, {kind.system.memory_mode})",
         threads=1,
         freq_mhz=round(kind.system.clock_mhz),
         latency_ms=Latency(p50=found.npu_ms) if known else None,
@@ -136,6 +136,7 @@ def simulate_on_fvp(artifact: Path, kind: NpuKind, *, say: Say, timeout_s: float
     return made.measurement.model_copy(
         update={
             "runner": "fvp",
+            "runtime": f"{run.program.name}, {made.measurement.runtime}",
             "latency_ms": Latency(p50=counted.npu_ms) if known else None,
             "interval_ms": (counted.npu_ms, counted.npu_ms) if known else None,
             "interval_source": _COUNTED if known else _NO_LATENCY,
@@ -146,7 +147,6 @@ def simulate_on_fvp(artifact: Path, kind: NpuKind, *, say: Say, timeout_s: float
             "outputs_equal": equal,
             "output_difference": difference,
             "environment": {
-                "fvp": run.program.name,
                 "firmware": run.firmware.parent.name,
                 **{name: str(value) for name, value in run.counters.items()},
             },

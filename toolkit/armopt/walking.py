@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from typing import Literal
 
@@ -71,6 +72,9 @@ def walk_to_leaf(
     """
     felt = felt_stages(runs.device)
     drafts = Drafts(lambda settings: builder.apart(UNSCORED, settings), runs.draft, runs.listener, felt)
+    if runs.runner == "vela":
+        with contextlib.suppress(ModelError, ConversionError):  # building says so, and its siblings stay possible
+            drafts.speed("ptq")  # operators that the NPU lacks are named before anything is trained
     outlook = Outlook(builder, drafts, target, "width" not in named, runs.listener)
     if effort is None:
         return Found(_walk(plan, hands, runs, target, until, outlook.why_not), builder)

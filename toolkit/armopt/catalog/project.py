@@ -33,6 +33,7 @@ class Project(Record):
     data: str | None = None
     device: str | None = None
     host: str | None = None
+    vela_ini: str | None = None
     profile: str | None = None
     until: Literal["first", "best"] | None = None
     loss: str | None = None

@@ -28,6 +28,7 @@ _FROM_PROJECT = (
     "data",
     "device",
     "host",
+    "vela_ini",
     "profile",
     "until",
     "loss",
@@ -146,7 +147,7 @@ def _arguments(options: dict[str, Any]) -> dict[str, Any]:
     if project is not None:
         say(f"{FILE_NAME} says what the command line leaves out")
         # Who names a device, or the emulator, does not mean the project's boards.
-        elsewhere = {"host"} if given["emulate"] or given["device"] is not None else set()
+        elsewhere = {"host", "vela_ini"} if given["emulate"] or given["device"] is not None else set()
         left_out = [key for key in _FROM_PROJECT if given[key] is None and key not in elsewhere]
         given.update({key: getattr(project, key) for key in left_out})
         overrides.update(project.settings)

@@ -79,7 +79,7 @@ class Processors(click.ParamType[tuple[int, ...]]):
     "--rounds",
     type=click.IntRange(1, 30),
     metavar="N",
-    help="On boards: time so many processes at least; 30 to compare.",
+    help="On boards: at least so many processes; 30 to compare.",
 )
 @click.option("--sustain", metavar="TIME", help="On boards: run so long without a pause, such as 10m; see the curve.")
 @click.option("--plot", metavar="FILE", help="Draw the operators (or, with --compare, both models) as .svg or .png.")

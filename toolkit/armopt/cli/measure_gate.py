@@ -9,18 +9,29 @@ from armopt.cli.output import chatter_to_stderr
 
 if TYPE_CHECKING:
     from armopt.cli.gate_options import Gate
+    from armopt.core.calibration import Kernels
     from armopt.core.comparison_record import Comparison
-    from armopt.core.device import BoardKind
+    from armopt.core.device import RuntimeName
     from armopt.core.gate import Judgement
     from armopt.core.records import Measurement
     from armopt.core.subject import Setting, Subject
-    from armopt.placing import Place
+    from armopt.placing import NpuPlace, Place
 
 
-def setting_to_come(place: Place, kind: BoardKind, threads: tuple[int, ...] | None, freq_mhz: int | None) -> Setting:
+def setting_to_come(
+    place: Place | NpuPlace,
+    threads: tuple[int, ...] | None,
+    freq_mhz: int | None,
+    runtime: RuntimeName | None,
+    kernels_asked: Kernels | None,
+) -> Setting:
     """How the figures will come about, as far as that is known before anything runs."""
     from armopt.core.subject import Setting
+    from armopt.placing import NpuPlace
 
+    if isinstance(place, NpuPlace):
+        return Setting(device=place.kind.name, evidence="estimated", threads=1)
+    kind = place.kind.running(runtime, kernels_asked)
     number = threads[0] if threads else kind.runtime.threads
     if place.hosts:
         return Setting(device=kind.name, evidence="functional" if kind.functional else "measured", threads=number)

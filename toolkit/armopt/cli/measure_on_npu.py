@@ -1,61 +1,47 @@
-"""`armopt measure` for an Ethos-U: compiled and estimated, not run."""
+"""`armopt measure` for an Ethos-U: compiled and estimated, or simulated for the cycles of the NPU."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from armopt.cli.measured import document
-from armopt.cli.output import chatter_to_stderr, print_json, print_rich, say
+from armopt.cli.output import say
 from armopt.core.errors import UsageError
 
 if TYPE_CHECKING:
-    from armopt.core.gate import Judgement
-    from armopt.core.target import Target
-    from armopt.placing import NpuPlace
+    from armopt.core.records import Measurement
+    from armopt.placing import NpuPlace, Place
 
 
-def measure_on_npu(
-    place: NpuPlace, model: Path, target: Target, *, operators: int | None, as_json: bool, fvp: bool, **others: Any
-) -> Judgement:
-    """Estimate the model, hold it against the target, and print it.
+def check_npu_options(place: Place | NpuPlace, fvp: bool, **others: Any) -> None:
+    """Refuse options that say nothing of the place.
 
     Args:
-        place: the NPU.
-        model: any .tflite.
-        target: limits.
-        operators: how many to list; None: all.
-        as_json: print a document.
-        fvp: run it on Arm's FVP, too, for the cycles of the NPU.
-        others: options that say nothing on an NPU, by name.
+        place: where the model is measured.
+        fvp: whether a simulated NPU was asked for.
+        others: options for processors that run a runtime, by name; None where not given.
 
     Raises:
-        UsageError: such an option was given, or there is no such file.
-        DeviceError: Vela is missing or rejects the model.
+        UsageError: one of them was given for an NPU, or an FVP for a board.
     """
-    from armopt.core.gate import Observed, judge
-    from armopt.core.records import Metric
+    from armopt.placing import NpuPlace
 
+    if not isinstance(place, NpuPlace):
+        if fvp:
+            raise UsageError("--fvp simulates an Ethos-U", "name one with --device")
+        return
     for name, value in others.items():
         if value is not None:
             raise UsageError(f"--{name} says nothing of {place.kind.name}", "leave it out")
-    with chatter_to_stderr():
-        from armopt.npu_measuring import estimate, simulate_on_fvp
 
-        if not fvp:
-            say(place.why)
-        found = simulate_on_fvp(model, place.kind, say=say) if fvp else estimate(model, place.kind).measurement
-    judgement = judge(target, Observed.by(found), Metric(name="accuracy"))
-    if as_json:
-        with chatter_to_stderr():
-            made = document(model, [found], judgement, target.model_dump(mode="json"))
-        print_json(made)
-        return judgement
-    from armopt.show.npu import layer_lines, layer_table, npu_lines, npu_table
 
-    shown: list[Any] = [npu_table(found)]
-    layers = found.npu_layers or ()
-    if operators != 0 and layers:
-        shown += ["", layer_table(layers, operators), *layer_lines(layers, operators)]
-    print_rich(*shown, *npu_lines(found, judgement))
-    return judgement
+def measure_on_npu(place: NpuPlace, model: Path, fvp: bool) -> Measurement:
+    """Vela's estimate of the model, or what Arm's FVP counts.
+
+    Raises:
+        UsageError: there is no such file.
+        DeviceError: Vela is missing or rejects the model; the FVP is missing or failed.
+    """
+    from armopt.npu_measuring import estimate, simulate_on_fvp
+
+    return simulate_on_fvp(model, place.kind, say=say) if fvp else estimate(model, place.kind).measurement

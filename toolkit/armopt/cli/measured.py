@@ -43,6 +43,9 @@ def show(
         operators: how many to list; None: all.
         compared: another file, set beside the first measurement.
     """
+    if found[0].npu is not None:
+        _show_npu(found[0], judgement, operators)
+        return
     from armopt.show.measurement import measurement_lines, measurement_table
     from armopt.show.operators import compare_lines, compare_table, operator_lines, operator_table
 
@@ -53,6 +56,15 @@ def show(
         shown += ["", compare_table(found[0], compared[1])]
         shown += compare_lines(found[0], compared[1], names_of(model, compared[0]))
     print_rich(*shown, *measurement_lines(found[0], judgement))
+
+
+def _show_npu(found: Measurement, judgement: Judgement, operators: int | None) -> None:
+    from armopt.show.npu import layer_lines, layer_table, npu_lines, npu_table
+
+    shown: list[RenderableType] = [npu_table(found)]
+    if operators != 0 and found.npu_layers:
+        shown += ["", layer_table(found.npu_layers, operators), *layer_lines(found.npu_layers, operators)]
+    print_rich(*shown, *npu_lines(found, judgement))
 
 
 def document(

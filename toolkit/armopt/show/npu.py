@@ -33,13 +33,10 @@ def npu_table(found: Measurement) -> Table:
 
 
 def _rows(found: Measurement, npu: NpuEstimate) -> list[tuple[str, str]]:
-    where, at_work = f"{npu.system_config}, {npu.memory_mode}", _by_unit(npu.cycles_by_unit, "{:,}")
+    at_work = _by_unit(npu.cycles_by_unit, "{:,}")
     rows = [
-        ("device", f"{found.device}, {npu.clock_mhz:g} MHz; {where}"),
-        (
-            "runner",
-            found.runtime if found.runner == "vela" else f"{found.environment.get('fvp', 'fvp')}, {found.runtime}",
-        ),
+        ("device", f"{found.device}, {npu.clock_mhz:g} MHz"),
+        ("runner", found.runtime),
         ("latency", _latency(found, npu)),
         ("cycles", f"{npu.cycles:,}" + (f"; at work: {at_work}" if at_work else "")),
         ("weights", f"{npu.encoded_weight_bytes:,} bytes encoded of {npu.original_weight_bytes:,} ({_encoded(npu)})"),

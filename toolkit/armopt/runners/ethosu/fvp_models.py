@@ -1,7 +1,7 @@
 """Which of Arm's Fixed Virtual Platforms stands for an Ethos-U, where it and its firmware are found, how it is called.
 
-Source of names, addresses and options: Arm's MLIA (mlia/backend/corstone/performance.py) and the inference runner's page
-of Arm's ML Embedded Evaluation Kit (docs/use_cases/inference_runner.md, dynamic model loading).
+Source of names, addresses and options: Arm's MLIA (mlia/backend/corstone/performance.py) and the page of the inference
+runner in Arm's ML Embedded Evaluation Kit (docs/use_cases/inference_runner.md, dynamic model loading).
 """
 
 from __future__ import annotations
@@ -83,10 +83,8 @@ def find_fvp(kind: NpuKind) -> tuple[Platform, Path]:
                 return platform, place
     names = " or ".join(platform.executable for platform in platforms)
     where = f"where {FOLDER_VARIABLE} says ({told})" if told else "on PATH"
-    raise DeviceError(
-        f"{names} is not {where}",
-        f"install Arm's Corstone-{platforms[0].corstone} FVP, and set {FOLDER_VARIABLE} to it",
-    )
+    mend = f"install Arm's Corstone-{platforms[0].corstone} FVP, and set {FOLDER_VARIABLE} to its folder"
+    raise DeviceError(f"{names} is not {where}", mend)
 
 
 def _places(executable: str, told: str | None) -> Iterator[Path]:

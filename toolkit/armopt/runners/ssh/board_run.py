@@ -149,10 +149,12 @@ class BoardRun:
         index, told = event.get("index"), event.get("told")
         if not isinstance(told, list) or len(told) != 1 or not isinstance(told[0], dict):
             raise self._nonsense("a round")
-        if not isinstance(index, int) or not 0 <= index <= len(self._rounds):
+        if not isinstance(index, int) or index < 0:
             raise self._nonsense("a round's number")
-        if index < len(self._rounds) or self._done or index >= self._most_rounds:
-            return  # known from an earlier try, or finished after the last that was needed
+        if self._done or index < len(self._rounds) or index >= self._most_rounds:
+            return  # finished after the last that was needed, or known from an earlier try
+        if index > len(self._rounds):
+            raise self._nonsense("a round's number")
         made = self._round(told[0])
         self._news = time.monotonic()
         self._rounds.append(made)
