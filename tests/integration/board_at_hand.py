@@ -11,9 +11,9 @@ from __future__ import annotations
 import contextlib
 import json
 import sys
-import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
@@ -50,6 +50,7 @@ class AtHand:
         host: the board; its folder on the server is that of one test.
         folder: that, as this machine sees it.
         model: a file whose content no runtime would take: the counted agent does.
+        inputs: what it is fed with.
         said: what the user was told.
     """
 
@@ -63,6 +64,7 @@ class AtHand:
         self.folder = server.home / self.host.folder
         self.model = folder / "model.tflite"
         self.model.write_bytes(b"a model" * 2000)
+        self.inputs = np.arange(64, dtype=np.int8).reshape(4, 16)
         self.said: list[str] = []
 
     def through(self, relay: Relay | None) -> Host:
@@ -85,7 +87,7 @@ class AtHand:
 
     def timed(self, rounds: int, relay: Relay | None = None, *, enough: int = 1000) -> tuple[Round, ...]:
         """One try of a run of so many rounds, or until there are enough."""
-        return self.ran(Timing(rounds), relay, enough=enough).rounds
+        return self.ran(Timing(rounds, seconds=1.5), relay, enough=enough).rounds
 
     def sustained(self, sustain_s: float, relay: Relay | None = None) -> tuple[Slice, ...]:
         """One try of work without a pause."""
@@ -94,7 +96,7 @@ class AtHand:
     @property
     def job(self) -> Job:
         """What is run."""
-        return Job(self.model, (np.arange(64, dtype=np.int8).reshape(4, 16),))
+        return Job(self.model, (self.inputs,))
 
     def processes(self, done: str = "") -> list[str]:
         """The agent's processes so far, in their order; with ", done" those that came to their end."""
@@ -112,12 +114,8 @@ class AtHand:
 
     def supervisor(self) -> int | None:
         """The process that runs the agent now; None where there is none."""
-        for path in self.folder.glob("runs/*/supervisor"):
-            pid = int(json.loads(path.read_text())["pid"])
-            with contextlib.suppress(OSError):
-                if Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z":
-                    return pid
-        return None
+        pids = [int(json.loads(path.read_text())["pid"]) for path in self.folder.glob("runs/*/supervisor")]
+        return next((pid for pid in pids if is_alive(pid)), None)
 
     def await_supervisors_end(self) -> None:
         """Wait until nothing works on the board any more."""
@@ -131,11 +129,19 @@ class AtHand:
         return sorted(self.folder.glob("runs/*/events"))
 
 
-def in_background(work: Callable[[], object]) -> threading.Thread:
-    """Do it meanwhile."""
-    thread = threading.Thread(target=work)
-    thread.start()
-    return thread
+def in_background(work: Callable[[], object]) -> Future[object]:
+    """Do it meanwhile; its `result` ends it, and raises what it raised."""
+    threads = ThreadPoolExecutor(1)
+    future = threads.submit(work)
+    threads.shutdown(wait=False)
+    return future
+
+
+def is_alive(pid: int) -> bool:
+    """Whether a process is there and is no zombie, which nobody may collect in a container."""
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    return False
 
 
 def children(parent: int) -> list[int]:

@@ -43,7 +43,7 @@ def command(model: Path, rounds: int, megabytes: int) -> int:
         if megabytes:
             files = [random.Random(number).randbytes(1_000_000) for number in range(megabytes)]
             return runner.board.send({hashlib.sha256(file).hexdigest(): file for file in files})
-        return len(runner.time(job, Timing(rounds), lambda rounds: False).rounds)
+        return len(runner.time(job, Timing(rounds, seconds=1.5), lambda rounds: False).rounds)
 
     with closing(Boards([host], find_device(host.device), say=say, own_runtime=True)) as boards:
         click.echo(boards.on_one(work))

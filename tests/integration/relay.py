@@ -12,7 +12,7 @@ import time
 from typing import Self
 
 _CHUNK = 1 << 14
-_BURST_S = 0.02  # of a limited rate goes at once
+_BURST_S, _LATE_S = 0.02, 0.1  # of a limited rate go at once
 
 
 class Relay:
@@ -107,7 +107,8 @@ class _Way:
         """Wait as long as so many bytes take."""
         if self._bytes_per_s is not None:
             with self._lock:
-                self._free_at = max(self._free_at, time.monotonic()) + size / self._bytes_per_s
+                # A thread that was woken late catches up, as bits on a wire do not wait for it.
+                self._free_at = max(self._free_at, time.monotonic() - _LATE_S) + size / self._bytes_per_s
                 end = self._free_at
             time.sleep(max(0.0, end - time.monotonic()))
 

@@ -8,10 +8,10 @@ import io
 import random
 import signal
 import subprocess
-import threading
 import time
 import zipfile
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from contextlib import closing
 from pathlib import Path
 from typing import TypeVar
@@ -134,7 +134,7 @@ def test_a_slow_link_is_used_as_it_is(board: AtHand, server: Sshd) -> None:
     assert board.processes() == ["run", *["timed"] * ROUNDS]
 
 
-def frozen_when(board: AtHand, relay: Relay, *, for_good: bool) -> threading.Thread:
+def frozen_when(board: AtHand, relay: Relay, *, for_good: bool) -> Future[object]:
     """Let the link go dead, as when a board loses its network, while the second round is timed."""
 
     def work() -> None:
@@ -149,7 +149,7 @@ def test_a_link_that_goes_dead_is_made_anew(board: AtHand, server: Sshd, monkeyp
     with Relay(server.port) as relay:
         freezer = frozen_when(board, relay, for_good=False)
         assert len(board.timed(ROUNDS, relay)) == ROUNDS
-        freezer.join()
+        freezer.result()
     assert board.processes() == ["run", *["timed"] * ROUNDS]
     assert [line for line in board.said if "was silent for 4 s; connecting again" in line]
 
@@ -164,7 +164,7 @@ def test_a_link_that_stays_dead_is_given_up_in_time(
         began = time.monotonic()
         with pytest.raises(LostConnection) as error:
             board.timed(ROUNDS, relay)
-        freezer.join()
+        freezer.result()
     # What was done until then, the silence, and an attempt to connect that began within the patience.
     assert time.monotonic() - began < 20 + 3 + 2 + 15
     assert "\n" not in str(error.value) and error.value.exit_code == 4

@@ -9,14 +9,15 @@ import random
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from contextlib import closing
 from pathlib import Path
 
+import numpy as np
 import pytest
-from board_at_hand import COMMAND, SETUP, AtHand, children, in_background
+from board_at_hand import COMMAND, SETUP, AtHand, children, in_background, is_alive
 from relay import Relay
 from sshd import Sshd, make_key
 
@@ -26,6 +27,7 @@ from armopt.core.errors import DeviceError
 from armopt.runners.ssh import board_run, board_spec, lock
 from armopt.runners.ssh.board_scripts import board_script
 from armopt.runners.ssh.board_spec import Timing
+from armopt.runners.ssh.installing import install
 from armopt.runners.ssh.script import script_command
 from armopt.runners.ssh.small_model import small_model
 
@@ -51,7 +53,7 @@ def said(error: pytest.ExceptionInfo[DeviceError]) -> str:
     return line
 
 
-def killed_when(board: AtHand, processes: int, victims: Callable[[], list[int]]) -> threading.Thread:
+def killed_when(board: AtHand, processes: int, victims: Callable[[], list[int]]) -> Future[object]:
     """Kill once so many of the agent's processes began."""
 
     def work() -> None:
@@ -60,6 +62,13 @@ def killed_when(board: AtHand, processes: int, victims: Callable[[], list[int]])
             os.kill(pid, signal.SIGKILL)
 
     return in_background(work)
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    end = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.02)
 
 
 def agents(board: AtHand) -> list[int]:
@@ -71,7 +80,7 @@ def test_a_killed_agent_is_told_and_the_rerun_does_what_is_missing(board: AtHand
     killer = killed_when(board, 3, lambda: agents(board))
     with pytest.raises(DeviceError, match="board: the agent was killed; check the board's free memory") as error:
         board.timed(ROUNDS)
-    killer.join()
+    killer.result()
     assert said(error)
     assert board.processes(", done") == DONE[:2]
     assert len(board.timed(ROUNDS)) == ROUNDS
@@ -80,18 +89,21 @@ def test_a_killed_agent_is_told_and_the_rerun_does_what_is_missing(board: AtHand
 
 
 def test_a_killed_supervisor_takes_its_agent_along_and_is_started_again(board: AtHand) -> None:
-    left: list[int] = []
+    gone: list[bool] = []
 
-    def victims() -> list[int]:
-        left.extend(agents(board))
-        return [pid for pid in [board.supervisor()] if pid]
+    def kill() -> None:
+        board.await_processes(2)
+        supervisor, [agent] = board.supervisor(), agents(board)
+        os.kill(supervisor or 0, signal.SIGKILL)
+        time.sleep(1)
+        gone.append(not is_alive(agent))
 
-    killer = killed_when(board, 3, victims)
-    assert len(board.timed(ROUNDS)) == ROUNDS
-    killer.join()
-    assert left and not any(Path(f"/proc/{pid}/cwd").exists() for pid in left)
+    killer = in_background(kill)
+    assert len(board.ran(Timing(1, seconds=40)).rounds) == 1
+    killer.result()
+    assert gone == [True]
     assert "board: the run died on the board; starting it again" in board.said
-    assert board.processes(", done") == DONE and len(board.processes()) == len(DONE) + 1
+    assert board.processes(", done") == DONE[:2] and len(board.processes()) == 3
 
 
 def test_a_killed_armopt_leaves_a_run_that_the_next_one_takes_up(board: AtHand) -> None:
@@ -121,7 +133,7 @@ def test_what_a_killed_armopt_left_does_not_disturb_another_measurement(board: A
     assert left is not None
     board.model.write_bytes(b"another model")
     assert len(board.timed(ROUNDS)) == ROUNDS
-    assert not Path(f"/proc/{left}").exists()
+    assert not is_alive(left)
     [kept] = board.events()
     assert kept.read_text().count('"round"') >= 1
 
@@ -175,20 +187,31 @@ def lingering(board: AtHand, name: str, arguments: list[str], payload: bytes) ->
     return process
 
 
-def test_a_transfer_that_was_left_does_not_touch_the_next_one(board: AtHand) -> None:
-    content = random.Random(1).randbytes(300_000)
+def test_a_transfer_that_was_left_does_not_touch_the_next_one(board: AtHand, server: Sshd) -> None:
+    content = random.Random(1).randbytes(400_000)
     name = hashlib.sha256(content).hexdigest()
     header = json.dumps({"sha256": name, "size": len(content)}).encode() + b"\n"
     arguments = ["put", board.host.folder]
-    with lingering(board, "files", arguments, header + content[:200_000]) as left, closing(board.opened()) as opened:
-        end = time.monotonic() + 20
-        while not list(board.folder.glob("files/.part-*")):
-            assert time.monotonic() < end
-            time.sleep(0.02)
-        assert opened.send({name: content}) == len(content)
-        told, _ = left.communicate()
-        assert b'"kind": "cut"' in told
-        assert opened.send({name: content}) == 0
+
+    def parts() -> list[Path]:
+        return list(board.folder.glob("files/.part-*"))
+
+    with (
+        lingering(board, "files", arguments, header + content[:200_000]) as left,
+        Relay(server.port, bytes_per_s=100_000) as relay,
+    ):
+        wait_for(lambda: len(parts()) == 1)
+
+        def end_it() -> None:
+            wait_for(lambda: len(parts()) == 2)
+            told, _ = left.communicate()
+            assert b'"kind": "cut"' in told
+
+        ending = in_background(end_it)
+        with closing(board.opened(relay)) as opened:
+            assert opened.send({name: content}) == len(content)
+            ending.result()
+            assert opened.send({name: content}) == 0
     assert [path.name for path in (board.folder / "files").iterdir()] == [name]
 
 
@@ -200,12 +223,16 @@ def test_a_run_that_is_started_twice_at_once_runs_once(board: AtHand) -> None:
         token = json.loads((board.folder / "lock").read_text())["token"]
         arguments = ["start", board.host.folder, "a-run", token]
         starts = [lingering(board, "runs", arguments, json.dumps(spec.told).encode()) for _ in range(4)]
+        time.sleep(1)  # all of them are there, and wait for the end of what describes the run
         for start in starts:
-            told, _ = start.communicate()
-            assert told == b'{"event": "running"}\n'
+            assert start.stdin is not None
+            start.stdin.close()
+        for start in starts:
+            assert start.stdout is not None and start.stdout.read() == b'{"event": "running"}\n'
+            start.wait()
         events: list[str] = []
         opened.follow("a-run", lambda event: events.append(event["event"]))
-    assert [kind for kind in events if kind != "alive"] == ["outputs", *["round"] * ROUNDS, "end"]
+    assert [kind for kind in events if kind not in ("alive", "progress")] == ["outputs", *["round"] * ROUNDS, "end"]
     assert board.processes() == DONE
 
 
@@ -248,7 +275,7 @@ def test_a_run_that_comes_no_further_is_ended(board: AtHand, monkeypatch: pytest
     stopper = killed_when(board, 2, stopped)
     with pytest.raises(DeviceError, match="board: nothing came of the run for 3 s; it was ended") as error:
         board.timed(ROUNDS)
-    stopper.join()
+    stopper.result()
     assert said(error)
     board.await_supervisors_end()
     assert len(board.timed(ROUNDS)) == ROUNDS
@@ -277,24 +304,53 @@ def test_a_file_that_does_not_fit_is_told_and_not_sent_whole(small_disk: AtHand,
     assert not (small_disk.folder / "lock").exists()
 
 
+def fill(board: AtHand, leave_bytes: int = 0) -> None:
+    disk = os.statvfs(board.folder)
+    (board.folder / "filler").write_bytes(bytes(disk.f_bavail * disk.f_frsize - leave_bytes))
+
+
+def test_outputs_that_do_not_fit_are_told(small_disk: AtHand) -> None:
+    small_disk.inputs = np.zeros((40_000, 16), np.int8)
+    with closing(small_disk.opened()) as opened:
+        opened.send(board_spec.specify(SETUP, [small_disk.job], None).contents)
+    fill(small_disk, 200_000)
+    with pytest.raises(DeviceError, match=r"board: its disk is full: .*No space left on device") as error:
+        small_disk.timed(1)
+    assert said(error)
+    (small_disk.folder / "filler").unlink()
+    assert len(small_disk.timed(1)) == 1
+
+
 def test_a_disk_that_fills_up_loses_nothing_that_was_finished(small_disk: AtHand) -> None:
     small_disk.model.write_bytes(b"small")
 
-    def fill() -> None:
+    def fill_it() -> None:
         small_disk.await_processes(2, ", done")
-        disk = os.statvfs(small_disk.folder)
-        (small_disk.folder / "filler").write_bytes(bytes(disk.f_bavail * disk.f_frsize))
+        fill(small_disk)
 
-    filler = in_background(fill)
+    filler = in_background(fill_it)
     with pytest.raises(DeviceError, match="board: its disk is full") as error:
         small_disk.timed(3 * ROUNDS)
-    filler.join()
+    filler.result()
     assert said(error)
     (small_disk.folder / "filler").unlink()
     finished = len(small_disk.processes(", done"))
     assert 2 <= finished < 3 * ROUNDS
     assert len(small_disk.timed(3 * ROUNDS)) == 3 * ROUNDS
     assert [line for line in small_disk.said if "rounds that were kept" in line]
+
+
+def test_an_unchanged_model_costs_a_checksum_and_a_changed_one_is_compressed(board: AtHand, server: Sshd) -> None:
+    random_bytes = np.random.default_rng(1).integers(-20, 20, 1_000_000).astype(np.int8)
+    files = {"model.tflite": np.where(random_bytes < 0, 0, random_bytes).tobytes(), "run_model.py": b"print()"}
+    carried, installed = [], []
+    for _ in range(2):
+        with Relay(server.port) as relay, closing(board.opened(relay)) as opened:
+            opened.lock()
+            installed.append(install(opened, SETUP, "model", files))
+        carried.append(relay.carried)
+    assert [(one.version, one.new) for one in installed] == [(1, True), (1, False)]
+    assert carried[0] < 600_000 and carried[1] < 40_000
 
 
 def measured(model: Path, capsys: pytest.CaptureFixture[str]) -> str:

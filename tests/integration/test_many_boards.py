@@ -58,7 +58,7 @@ class Team:
 
     def _timed(self, model: Path) -> int:
         def work(runner: BoardRunner) -> int:
-            return len(runner.time(Job(model, self.inputs), Timing(ROUNDS), lambda rounds: False).rounds)
+            return len(runner.time(Job(model, self.inputs), Timing(ROUNDS, seconds=1.0), lambda rounds: False).rounds)
 
         return self.boards.on_one(work)
 
@@ -84,7 +84,7 @@ def test_a_board_that_dies_gives_its_work_to_the_other(pair: tuple[AtHand, AtHan
 
     team, killer = Team(pair, tmp_path), in_background(die)
     assert team.work() == [ROUNDS] * 4
-    killer.join()
+    killer.result()
     [line] = [line for line in team.said if "going on with 1 of the boards" in line]
     assert line.startswith("host first: ")
     assert finished(second) >= 3 * ROUNDS

@@ -83,11 +83,11 @@ class Counted:
                 time.sleep(0.05)
             work()
 
-        self._thread = in_background(wait)
+        self._done = in_background(wait)
 
     def join(self) -> None:
         """Wait for the end of that."""
-        self._thread.join(120)
+        self._done.result(120)
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ from armopt.core.gate import Judgement
 from armopt.core.graph import GraphOperator
 from armopt.core.records import Accuracy, Latency, Node, Result
 from armopt.latency.npu_bounds import npu_layers
+from armopt.show import figures
 from armopt.show.devices import npus_table
 from armopt.show.npu import chosen_lines, layer_lines, layer_table, nodes_table, npu_lines, npu_table
 from armopt.show.result import result_table, verdict_lines
@@ -92,3 +93,8 @@ def test_npus_are_listed_with_their_systems_small_ones_first() -> None:
     text = shown(npus_table([KIND, KIND.model_copy(update={"name": "small-npu", "npu": small})]))
     assert text.index("small-npu") < text.index("some-npu")
     assert "Ethos_U55_High_End_Embedded" in text and "500 MHz" in text
+
+
+def test_a_point_is_no_interval() -> None:
+    assert figures.interval((0.5, 0.5)) == "error not known"
+    assert figures.interval((0.5, 0.6)) == "0.5 to 0.6"

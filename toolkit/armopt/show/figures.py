@@ -32,8 +32,9 @@ def number(value: float) -> str:
 
 
 def interval(bounds: tuple[float, float]) -> str:
-    """(0.17, 0.26) -> '0.17 to 0.26'."""
-    return f"{number(bounds[0])} to {number(bounds[1])}"
+    """(0.17, 0.26) -> '0.17 to 0.26'. A point is what a compiler's estimate has in place of an interval."""
+    low, high = bounds
+    return "error not known" if low == high else f"{number(low)} to {number(high)}"
 
 
 def bounds(node: Node) -> str:

@@ -195,7 +195,11 @@ class BoardFolder:
         """End a run; `at_once`: or leave it where the connection breaks."""
         arguments = ["stop", self.host.folder, run]
         if at_once:
-            self._requests.once("runs", arguments, _ignore)
+            try:
+                self._requests.once("runs", arguments, _ignore)
+            except LostConnection:
+                self._requests.lost = True
+                raise
         else:
             self._requests.ask("runs", arguments)
 

@@ -73,11 +73,10 @@ def build(folder: Path, building: Path, manifest: dict[str, Any]) -> None:
     building.mkdir()
     try:
         for file, digest in manifest["files"].items():
-            shutil.copyfile(folder / "files" / checked(digest), building / checked(file))
+            write_whole(building / checked(file), (folder / "files" / checked(digest)).read_bytes())
         write_whole(building / "run", run_script(folder, manifest).encode())
         (building / "run").chmod(0o700)
         write_whole(building / "manifest.json", json.dumps(manifest, sort_keys=True).encode())
-        os.sync()
     except BaseException:  # a disk that is full is not left full
         shutil.rmtree(building, ignore_errors=True)
         raise

@@ -9,6 +9,7 @@ import ctypes
 import errno
 import json
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -20,6 +21,7 @@ from board_common import checked, is_full, read_text, write_whole  # type: ignor
 
 SHOWN_S = 0.5
 LINE_LIMIT = 1 << 24
+ROOM = 1 << 16
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
@@ -112,8 +114,8 @@ def agent(
         return False
     if code != 0:
         complaint = (read_text(run / "agent-stderr.txt").splitlines() or ["no message"])[-1][:300]
-        if f"[Errno {errno.ENOSPC}]" in complaint:
-            raise OSError(errno.ENOSPC, complaint)
+        if shutil.disk_usage(run).free < ROOM:  # then it had no room for a complaint either
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         log.write("agent_failed", code=code, text=complaint)
         return False
     log.write(what, told=told, **further)
