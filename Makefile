@@ -9,7 +9,7 @@ DEVICE := pi4
 TARGET := --max-size 90kB --max-drop 0.02
 OPTIONS := --emulate
 
-.PHONY: help setup deploy test test-slow lint format schema layers-page lock clean
+.PHONY: help setup deploy test test-slow test-guides lint format schema layers-page lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -35,10 +35,13 @@ lint: setup ## style, types and import layers
 	$(VENV)/lint-imports --no-cache --no-logo
 
 test: lint ## lint, unit tests, and integration tests on the emulator
-	$(VENV)/pytest -m "not slow" -n 2 --dist loadgroup
+	$(VENV)/pytest -m "not slow and not guides" -n 2 --dist loadgroup
 
 test-slow: setup ## faults: runs that are killed, doubled or out of disk
 	$(VENV)/pytest -m slow || [ $$? -eq 5 ] # 5: none is marked slow
+
+test-guides: setup ## every command of the guides in docs/
+	$(VENV)/pytest -m guides
 
 format: setup ## format the code, mend what ruff can mend
 	$(VENV)/ruff check --fix .

@@ -57,8 +57,8 @@ def test_every_decision_is_listed() -> None:
 
 
 @pytest.fixture
-def folder(tmp_path: Path, virtual_board: Board, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """What the guides speak of: model.keras, model.tflite and data.npz, and a board at raspberrypi.local."""
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """What the guides speak of: model.keras, model.tflite and data.npz."""
     from armopt.compress.backend import keras
 
     random = np.random.default_rng(1)
@@ -79,19 +79,35 @@ def folder(tmp_path: Path, virtual_board: Board, monkeypatch: pytest.MonkeyPatch
     import armopt
 
     armopt.export(model, (x, y), tmp_path / "model.tflite")
-    config = tmp_path / "ssh_config"
-    lines = ["Host raspberrypi.local", "HostName 127.0.0.1", f"Port {virtual_board.port}", "User armopt"]
-    config.write_text("\n".join([*lines, f'IdentityFile "{virtual_board.host.identity}"', "IdentitiesOnly yes"]) + "\n")
-    monkeypatch.setenv("ARMOPT_SSH_CONFIG", str(config))
     monkeypatch.setenv("ARMOPT_CONFIG_DIR", str(tmp_path / "config"))
     monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
     return tmp_path
 
 
-@pytest.mark.slow
+@pytest.fixture
+def raspberry(folder: Path, virtual_board: Board, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder, with a board at raspberrypi.local."""
+    config = folder / "ssh_config"
+    lines = ["Host raspberrypi.local", "HostName 127.0.0.1", f"Port {virtual_board.port}", "User armopt"]
+    config.write_text("\n".join([*lines, f'IdentityFile "{virtual_board.host.identity}"', "IdentitiesOnly yes"]) + "\n")
+    monkeypatch.setenv("ARMOPT_SSH_CONFIG", str(config))
+    return folder
+
+
+@pytest.mark.guides
+@pytest.mark.timeout(3000)
+def test_the_commands_of_the_guide_to_boards(raspberry: Path) -> None:
+    check_commands("boards", raspberry)
+
+
+@pytest.mark.guides
 @pytest.mark.timeout(1500)
-@pytest.mark.parametrize("guide", GUIDES)
+@pytest.mark.parametrize("guide", [guide for guide in GUIDES if guide != "boards"])
 def test_the_commands_of_a_guide(guide: str, folder: Path) -> None:
+    check_commands(guide, folder)
+
+
+def check_commands(guide: str, folder: Path) -> None:
     commands = list(commands_of(guide))
     assert commands
     for command in commands:

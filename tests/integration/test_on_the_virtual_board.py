@@ -14,7 +14,7 @@ from virtual_board import HOME, Board
 
 from armopt.runners.ssh.connection import Connection
 
-pytestmark = pytest.mark.timeout(400)
+pytestmark = pytest.mark.timeout(900)
 ARMOPT = [sys.executable, "-m", "armopt.cli.main"]
 
 PROFILE = """
@@ -25,7 +25,7 @@ tree = ["ptq"]
 
 def armopt(*arguments: str | Path, code: int = 0) -> subprocess.CompletedProcess[str]:
     """Run a command line as a user does."""
-    done = subprocess.run([*ARMOPT, *map(str, arguments)], capture_output=True, text=True, timeout=300)
+    done = subprocess.run([*ARMOPT, *map(str, arguments)], capture_output=True, text=True, timeout=600)
     assert done.returncode == code, done.stderr
     return done
 

@@ -23,7 +23,7 @@ from armopt.runners.virtual.image import ensure_image
 from armopt.runners.virtual.qemu_options import Settings
 
 pytestmark = [
-    pytest.mark.timeout(300),
+    pytest.mark.timeout(600),
     pytest.mark.skipif(shutil.which("qemu-system-aarch64") is None, reason="qemu-system-arm is not installed"),
 ]
 
