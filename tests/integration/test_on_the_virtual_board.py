@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +55,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def prepared(virtual_board: Board) -> Board:
+def prepared(virtual_board: Board) -> Iterator[Board]:
     """The board after `hosts prepare`; it has no way to the internet, and nothing of ours before."""
     assert virtual_board.run_as_root(["test", "-e", f"{HOME}/.armopt"], check=False).returncode != 0
     before = document("doctor", "--host", "virtual", code=1)
@@ -62,7 +63,8 @@ def prepared(virtual_board: Board) -> Board:
     told = document("hosts", "prepare", "virtual")
     assert told["runtime"].startswith("litert-2.1.6-python3.11")
     assert virtual_board.run_as_root(["stat", "-c", "%a %U", f"{HOME}/.armopt"]).stdout == b"700 armopt\n"
-    return virtual_board
+    yield virtual_board
+    virtual_board.empty_home()
 
 
 def deployed(project: Path, out: Path, *more: str) -> Any:
