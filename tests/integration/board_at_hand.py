@@ -23,6 +23,7 @@ from relay import Relay
 from sshd import Sshd
 
 from armopt.catalog.hosts import add_host
+from armopt.core.errors import DeviceError
 from armopt.core.host import Host
 from armopt.core.rounds import Round, Slice
 from armopt.runners.base import Job
@@ -107,10 +108,7 @@ class AtHand:
 
     def await_processes(self, count: int, done: str = "") -> None:
         """Wait until so many of the agent's processes began, or came to their end."""
-        end = time.monotonic() + WAITED_S
-        while len(self.processes(done)) < count:
-            assert time.monotonic() < end, self.said
-            time.sleep(0.02)
+        wait_for(lambda: len(self.processes(done)) >= count)
 
     def supervisor(self) -> int | None:
         """The process that runs the agent now; None where there is none."""
@@ -119,14 +117,26 @@ class AtHand:
 
     def await_supervisors_end(self) -> None:
         """Wait until nothing works on the board any more."""
-        end = time.monotonic() + WAITED_S
-        while self.supervisor() is not None:
-            assert time.monotonic() < end
-            time.sleep(0.02)
+        wait_for(lambda: self.supervisor() is None)
 
     def events(self) -> list[Path]:
         """The logs of the runs that are on the board."""
         return sorted(self.folder.glob("runs/*/events"))
+
+
+def line_of(error: pytest.ExceptionInfo[DeviceError]) -> str:
+    """The one line that the user gets, with the exit code 4."""
+    line = str(error.value)
+    assert "\n" not in line and len(line) < 400 and "; " in line and error.value.exit_code == 4
+    return line
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    """Wait until it holds."""
+    end = time.monotonic() + WAITED_S
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.02)
 
 
 def in_background(work: Callable[[], object]) -> Future[object]:

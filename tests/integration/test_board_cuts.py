@@ -128,6 +128,18 @@ def test_measuring_cut_anywhere_loses_and_repeats_nothing(board: AtHand, server:
     assert tries.count(1) >= count * 3 // 4
 
 
+def test_work_without_a_pause_cut_anywhere_is_told_once(board: AtHand, server: Sshd) -> None:
+    with Relay(server.port) as relay:
+        whole = board.sustained(2.0, relay)
+    for number, offset in enumerate(offsets(56, relay.carried, 5)):
+        board.model.write_bytes(random.Random(number).randbytes(20_000))
+        (board.folder / "ran").unlink()
+        with Relay(server.port, cut_after=offset, cuts=1) as relay:
+            slices, _ = until_done(lambda relay=relay: board.sustained(2.0, relay))
+        assert [one.index for one in slices] == [one.index for one in whole] == list(range(20))
+        assert board.processes(", done") == ["run", "timed"], offset
+
+
 def test_a_slow_link_is_used_as_it_is(board: AtHand, server: Sshd) -> None:
     with Relay(server.port, bytes_per_s=15_000) as relay:
         assert len(board.timed(ROUNDS, relay)) == ROUNDS

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 import random
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
@@ -17,18 +14,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from board_at_hand import COMMAND, SETUP, AtHand, children, in_background, is_alive
+from board_at_hand import COMMAND, SETUP, AtHand, children, in_background, is_alive, line_of
 from relay import Relay
 from sshd import Sshd, make_key
 
 from armopt.catalog.hosts import known_hosts_file
 from armopt.cli.main import run
 from armopt.core.errors import DeviceError
-from armopt.runners.ssh import board_run, board_spec, lock
-from armopt.runners.ssh.board_scripts import board_script
+from armopt.runners.ssh import board_run, board_spec
 from armopt.runners.ssh.board_spec import Timing
 from armopt.runners.ssh.installing import install
-from armopt.runners.ssh.script import script_command
 from armopt.runners.ssh.small_model import small_model
 
 ROUNDS = 4
@@ -46,13 +41,6 @@ def board(server: Sshd, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> AtHa
     return AtHand(server, monkeypatch, tmp_path)
 
 
-def said(error: pytest.ExceptionInfo[DeviceError]) -> str:
-    """The one line that the user gets, with the exit code 4."""
-    line = str(error.value)
-    assert "\n" not in line and len(line) < 400 and "; " in line and error.value.exit_code == 4
-    return line
-
-
 def killed_when(board: AtHand, processes: int, victims: Callable[[], list[int]]) -> Future[object]:
     """Kill once so many of the agent's processes began."""
 
@@ -62,13 +50,6 @@ def killed_when(board: AtHand, processes: int, victims: Callable[[], list[int]])
             os.kill(pid, signal.SIGKILL)
 
     return in_background(work)
-
-
-def wait_for(condition: Callable[[], bool]) -> None:
-    end = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.02)
 
 
 def agents(board: AtHand) -> list[int]:
@@ -81,7 +62,7 @@ def test_a_killed_agent_is_told_and_the_rerun_does_what_is_missing(board: AtHand
     with pytest.raises(DeviceError, match="board: the agent was killed; check the board's free memory") as error:
         board.timed(ROUNDS)
     killer.result()
-    assert said(error)
+    assert line_of(error)
     assert board.processes(", done") == DONE[:2]
     assert len(board.timed(ROUNDS)) == ROUNDS
     assert "board: going on after 1 rounds that were kept" in board.said
@@ -153,117 +134,6 @@ def test_ctrl_c_ends_the_run_on_the_board_and_keeps_what_is_finished(board: AtHa
     assert board.processes(", done") == DONE
 
 
-def test_a_second_user_is_told_who_and_since_when(board: AtHand) -> None:
-    with closing(board.opened()) as first:
-        first.lock()
-        done = subprocess.run([*COMMAND, str(board.model)], capture_output=True, text=True, timeout=60, check=False)
-    assert done.returncode == 4
-    [line] = done.stderr.splitlines()
-    assert f" pid {os.getpid()} since " in line and line.startswith("armopt: board is used by ")
-    assert len(board.timed(ROUNDS)) == ROUNDS
-
-
-def test_a_lock_is_kept_while_nothing_is_asked_of_the_board(board: AtHand, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lock, "TOUCH_S", 0.1)
-    path = board.folder / "lock"
-    with closing(board.opened()) as folder:
-        folder.lock()
-        before = json.loads(path.read_text())["touched"]
-        end = time.monotonic() + 20
-        while json.loads(path.read_text())["touched"] == before:
-            assert time.monotonic() < end
-            time.sleep(0.05)
-    assert not path.exists()
-
-
-def lingering(board: AtHand, name: str, arguments: list[str], payload: bytes) -> subprocess.Popen[bytes]:
-    """A script of the board's that is still at work after its connection broke."""
-    source, environment = board_script(name), {**os.environ, "HOME": str(board.server.home)}
-    command = script_command(sys.executable, source, arguments)
-    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment)
-    assert process.stdin is not None
-    process.stdin.write(source + payload)
-    process.stdin.flush()
-    return process
-
-
-def test_a_transfer_that_was_left_does_not_touch_the_next_one(board: AtHand, server: Sshd) -> None:
-    content = random.Random(1).randbytes(400_000)
-    name = hashlib.sha256(content).hexdigest()
-    header = json.dumps({"sha256": name, "size": len(content)}).encode() + b"\n"
-    arguments = ["put", board.host.folder]
-
-    def parts() -> list[Path]:
-        return list(board.folder.glob("files/.part-*"))
-
-    with (
-        lingering(board, "files", arguments, header + content[:200_000]) as left,
-        Relay(server.port, bytes_per_s=100_000) as relay,
-    ):
-        wait_for(lambda: len(parts()) == 1)
-
-        def end_it() -> None:
-            wait_for(lambda: len(parts()) == 2)
-            told, _ = left.communicate()
-            assert b'"kind": "cut"' in told
-
-        ending = in_background(end_it)
-        with closing(board.opened(relay)) as opened:
-            assert opened.send({name: content}) == len(content)
-            ending.result()
-            assert opened.send({name: content}) == 0
-    assert [path.name for path in (board.folder / "files").iterdir()] == [name]
-
-
-def test_a_run_that_is_started_twice_at_once_runs_once(board: AtHand) -> None:
-    spec = board_spec.specify(SETUP, [board.job], Timing(ROUNDS))
-    with closing(board.opened()) as opened:
-        opened.lock()
-        opened.send(spec.contents)
-        token = json.loads((board.folder / "lock").read_text())["token"]
-        arguments = ["start", board.host.folder, "a-run", token]
-        starts = [lingering(board, "runs", arguments, json.dumps(spec.told).encode()) for _ in range(4)]
-        time.sleep(1)  # all of them are there, and wait for the end of what describes the run
-        for start in starts:
-            assert start.stdin is not None
-            start.stdin.close()
-        for start in starts:
-            assert start.stdout is not None and start.stdout.read() == b'{"event": "running"}\n'
-            start.wait()
-        events: list[str] = []
-        opened.follow("a-run", lambda event: events.append(event["event"]))
-    assert [kind for kind in events if kind not in ("alive", "progress")] == ["outputs", *["round"] * ROUNDS, "end"]
-    assert board.processes() == DONE
-
-
-def left_by_another(board: AtHand) -> None:
-    """A lock of a user elsewhere, whose connection broke more than a minute ago."""
-    board.folder.mkdir(mode=0o700)
-    boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-    since = time.clock_gettime(time.CLOCK_BOOTTIME) - 100
-    held = {"token": "0" * 32, "owner": "eve@far pid 1", "boot": boot, "since": since, "touched": since}
-    (board.folder / "lock").write_text(json.dumps(held))
-
-
-def test_a_stale_lock_is_broken_with_a_message(board: AtHand) -> None:
-    left_by_another(board)
-    assert len(board.timed(ROUNDS)) == ROUNDS
-    assert "board: broke a lock that eve@far pid 1 left 100 s ago" in board.said
-
-
-def test_who_lost_the_lock_starts_nothing(board: AtHand) -> None:
-    with closing(board.opened()) as folder:
-        folder.lock()
-        held = json.loads((board.folder / "lock").read_text())
-        (board.folder / "lock").write_text(json.dumps({**held, "token": "0" * 32, "owner": "eve@far pid 1"}))
-        with pytest.raises(DeviceError, match="board: somebody else took it meanwhile") as error:
-            folder.start("a-run", {"outputs": None})
-        assert said(error)
-        with pytest.raises(DeviceError, match="board is used by eve@far pid 1"):
-            folder.lock()
-    assert (board.folder / "lock").exists() and not list(board.folder.glob("runs/*"))
-
-
 def test_a_run_that_comes_no_further_is_ended(board: AtHand, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(board_run, "QUIET_S", 3.0)
 
@@ -276,7 +146,7 @@ def test_a_run_that_comes_no_further_is_ended(board: AtHand, monkeypatch: pytest
     with pytest.raises(DeviceError, match="board: nothing came of the run for 3 s; it was ended") as error:
         board.timed(ROUNDS)
     stopper.result()
-    assert said(error)
+    assert line_of(error)
     board.await_supervisors_end()
     assert len(board.timed(ROUNDS)) == ROUNDS
 
@@ -300,7 +170,7 @@ def test_a_file_that_does_not_fit_is_told_and_not_sent_whole(small_disk: AtHand,
         with pytest.raises(DeviceError, match=r"board: its disk is full: \d+ bytes are free") as error:
             small_disk.timed(ROUNDS, relay)
         assert relay.carried < 4_000_000
-    assert said(error)
+    assert line_of(error)
     assert not (small_disk.folder / "lock").exists()
 
 
@@ -316,7 +186,7 @@ def test_outputs_that_do_not_fit_are_told(small_disk: AtHand) -> None:
     fill(small_disk, 200_000)
     with pytest.raises(DeviceError, match=r"board: its disk is full: .*No space left on device") as error:
         small_disk.timed(1)
-    assert said(error)
+    assert line_of(error)
     (small_disk.folder / "filler").unlink()
     assert len(small_disk.timed(1)) == 1
 
@@ -332,7 +202,7 @@ def test_a_disk_that_fills_up_loses_nothing_that_was_finished(small_disk: AtHand
     with pytest.raises(DeviceError, match="board: its disk is full") as error:
         small_disk.timed(3 * ROUNDS)
     filler.result()
-    assert said(error)
+    assert line_of(error)
     (small_disk.folder / "filler").unlink()
     finished = len(small_disk.processes(", done"))
     assert 2 <= finished < 3 * ROUNDS

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import os
@@ -9,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +18,10 @@ import pytest
 
 from armopt.core.errors import DeviceError
 from armopt.core.host import Host
-from armopt.runners.ssh import board_folder
+from armopt.runners.ssh import board_folder, requests
 from armopt.runners.ssh.board_folder import BoardFolder
+from armopt.runners.ssh.connection import Completed
+from armopt.runners.ssh.errors import LostConnection
 from armopt.runners.ssh.here import HereConnection
 from armopt.runners.ssh.told import Event
 
@@ -169,6 +173,42 @@ def test_rounds_are_told_in_their_order(home: Path) -> None:
     assert len(events_of(board, "run")) == 4
     board.forget("run")
     assert not (home / ".armopt/runs/run").exists()
+
+
+class Breaking(HereConnection):
+    """Breaks once, after so many bytes of output."""
+
+    def __init__(self, after: int) -> None:
+        self.left: int | None = after
+
+    def run(self, argv: Sequence[str], **asked: Any) -> Completed:
+        take = asked["on_stdout"]
+
+        def some(chunk: bytes) -> None:
+            if self.left is None:
+                take(chunk)
+                return
+            take(chunk[: self.left])
+            self.left -= len(chunk[: self.left])
+            if self.left == 0:
+                self.left = None
+                raise LostConnection("here: the connection broke", "try again")
+
+        return super().run(argv, **{**asked, "on_stdout": some})
+
+
+def test_each_event_is_told_once_wherever_the_connection_breaks(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(requests, "_FIRST_PAUSE_S", 0.0)
+    board = a_board()
+    board.lock()
+    board.start("run", a_spec(board, QUICK))
+    whole = events_of(board, "run")
+    size = (home / ".armopt/runs/run/events").stat().st_size
+    for after in range(1, size, size // 12):
+        said: list[str] = []
+        broken = BoardFolder(HOST, functools.partial(lambda connection: connection, Breaking(after)), said.append)
+        assert events_of(broken, "run") == whole, after
+        assert said == ["here: the connection broke; connecting again"]
 
 
 def test_a_killed_run_goes_on_with_what_is_missing(home: Path) -> None:
