@@ -99,9 +99,7 @@ def print_nodes(result: Result) -> None:
     leaves = [node for node in result.nodes if node.npu is not None]
     first = leaves[0].npu
     assert first is not None
-    print(
-        f"| node | {result.metric.name} | latency | encoded weights | SRAM | flash | bound by | more codes or zeros |"
-    )
+    print(f"| node | {result.metric.name} | latency | encoded weights | SRAM | flash | bound by | still to win |")
     print("|---|---|---|---|---|---|---|---|")
     for node in leaves:
         npu = node.npu
