@@ -10,10 +10,9 @@ import signal
 import subprocess
 import time
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import closing
-from pathlib import Path
 from typing import TypeVar
 
 import pytest
@@ -30,17 +29,6 @@ ROUNDS = 4
 SIZE = 30_000
 MOST_TRIES = 4
 _R = TypeVar("_R")
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sshd]:
-    with Sshd(tmp_path_factory.mktemp("server")) as running:
-        yield running
-
-
-@pytest.fixture
-def board(server: Sshd, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> AtHand:
-    return AtHand(server, monkeypatch, tmp_path)
 
 
 def until_done(try_once: Callable[[], _R]) -> tuple[_R, int]:

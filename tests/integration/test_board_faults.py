@@ -30,17 +30,6 @@ ROUNDS = 4
 DONE = ["run", *["timed"] * ROUNDS]
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sshd]:
-    with Sshd(tmp_path_factory.mktemp("server")) as running:
-        yield running
-
-
-@pytest.fixture
-def board(server: Sshd, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> AtHand:
-    return AtHand(server, monkeypatch, tmp_path)
-
-
 def killed_when(board: AtHand, processes: int, victims: Callable[[], list[int]]) -> Future[object]:
     """Kill once so many of the agent's processes began."""
 

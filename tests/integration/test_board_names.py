@@ -53,11 +53,6 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sshd]:
         yield running
 
 
-@pytest.fixture
-def board(server: Sshd, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> AtHand:
-    return AtHand(server, monkeypatch, tmp_path)
-
-
 def only(home: Path, folder: str) -> bool:
     """Whether there is nothing in the home but the canary and that folder, which is then removed."""
     first = folder.strip("/").split("/")[0]

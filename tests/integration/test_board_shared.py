@@ -9,7 +9,6 @@ import random
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -26,17 +25,6 @@ from armopt.runners.ssh.script import script_command
 
 ROUNDS = 4
 DONE = ["run", *["timed"] * ROUNDS]
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sshd]:
-    with Sshd(tmp_path_factory.mktemp("server")) as running:
-        yield running
-
-
-@pytest.fixture
-def board(server: Sshd, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> AtHand:
-    return AtHand(server, monkeypatch, tmp_path)
 
 
 def test_a_second_user_is_told_who_and_since_when(board: AtHand) -> None:

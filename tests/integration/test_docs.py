@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import pytest
+from small_project import write_project
 from virtual_board import Board
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -59,23 +59,7 @@ def test_every_decision_is_listed() -> None:
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """What the guides speak of: model.keras, model.tflite and data.npz."""
-    from armopt.compress.backend import keras
-
-    random = np.random.default_rng(1)
-    x = random.normal(size=(256, 12, 12, 1)).astype(np.float32)
-    y = (x.mean((1, 2, 3)) > 0).astype(np.int64)
-    layers = keras.layers
-    model = keras.Sequential(
-        [
-            layers.Input((12, 12, 1)),
-            layers.Conv2D(16, 3, activation="relu"),
-            layers.Conv2D(16, 3, activation="relu"),
-            layers.GlobalAveragePooling2D(),
-            layers.Dense(2),
-        ]
-    )
-    model.save(tmp_path / "model.keras")
-    np.savez(tmp_path / "data.npz", x_train=x[:192], y_train=y[:192], x_test=x[192:], y_test=y[192:])
+    model, x, y = write_project(tmp_path, 192, 64)
     import armopt
 
     armopt.export(model, (x, y), tmp_path / "model.tflite")

@@ -13,8 +13,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
+from small_project import write_project
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
@@ -31,24 +31,8 @@ batch_size = 16
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a small trained-enough model, its data and a profile of three trained levels."""
-    from armopt.compress.backend import keras
-
     folder = tmp_path_factory.mktemp("project")
-    random = np.random.default_rng(1)
-    x = random.normal(size=(640, 12, 12, 1)).astype(np.float32)
-    y = (x.mean((1, 2, 3)) > 0).astype(np.int64)
-    layers = keras.layers
-    model = keras.Sequential(
-        [
-            layers.Input((12, 12, 1)),
-            layers.Conv2D(16, 3, activation="relu"),
-            layers.Conv2D(16, 3, activation="relu"),
-            layers.GlobalAveragePooling2D(),
-            layers.Dense(2),
-        ]
-    )
-    model.save(folder / "model.keras")
-    np.savez(folder / "data.npz", x_train=x[:512], y_train=y[:512], x_test=x[512:], y_test=y[512:])
+    write_project(folder, 512, 128)
     (folder / "three.toml").write_text(PROFILE)
     return folder
 

@@ -95,7 +95,8 @@ def test_a_deployed_model_runs_there_and_goes_back(prepared: Board, project: Pat
     model = tmp_path / "out/model.tflite"
     measured = document("measure", model, "--host", "virtual", "--data", project / "data.npz")
     assert measured["outputs_equal"] and measured["outputs_compared"] == 4
-    assert measured["score"]["value"] == chosen["accuracy"]["int8"] and measured["score"]["samples"] == 64
+    score = {"metric": "accuracy", "higher_is_better": True, "samples": 64}
+    assert measured["score"] == {**score, "value": chosen["accuracy"]["int8"]}
     assert measured["latency_ms"] is None and measured["evidence"] == "functional"
 
     current = prepared.run_as_root(["sh", "-c", f"echo {HOME}/.armopt/models/*/current"]).stdout.decode().strip()

@@ -19,12 +19,6 @@ from armopt.runners.ssh.connection import Connection, Limits
 from armopt.runners.ssh.errors import LostConnection
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sshd]:
-    with Sshd(tmp_path_factory.mktemp("a server")) as running:
-        yield running
-
-
 @pytest.fixture
 def host(server: Sshd, monkeypatch: pytest.MonkeyPatch) -> Host:
     return server.host("board", monkeypatch)

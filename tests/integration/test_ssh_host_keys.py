@@ -19,12 +19,6 @@ from armopt.runners.ssh.errors import HostKeyRefused
 from armopt.runners.ssh.host_keys import fetch_key, trust
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sshd]:
-    with Sshd(tmp_path_factory.mktemp("a server")) as running:
-        yield running
-
-
 @pytest.fixture
 def host(server: Sshd, monkeypatch: pytest.MonkeyPatch) -> Iterator[Host]:
     yield server.host("board", monkeypatch)

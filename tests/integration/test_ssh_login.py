@@ -21,12 +21,6 @@ from armopt.runners.ssh.errors import LoginRefused, LostConnection
 QUICK = Limits(connect_s=0.7, answer_s=0.7)
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sshd]:
-    with Sshd(tmp_path_factory.mktemp("a server")) as running:
-        yield running
-
-
 @pytest.fixture
 def host(server: Sshd, monkeypatch: pytest.MonkeyPatch) -> Iterator[Host]:
     taken = server.authorized_keys.read_text()

@@ -6,13 +6,11 @@ import json
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
 from armopt.core.errors import UsageError
-from armopt.core.records import Measurement, Metric, Node, Result
+from armopt.core.records import Measurement, Metric, Result
 from armopt.core.subject import Scored, Setting, Subject, operators_of, setting_of
-from armopt.core.version import VERSION
 from armopt.delivery import read_result
+from armopt.measured_document import node_and_measurement
 
 # No document of ours is near that, and one that claims to be a baseline may come from anywhere.
 _MOST_BYTES = 256_000_000
@@ -130,17 +128,5 @@ def _no_number(text: str) -> float:
 
 def _of_document(document: dict[str, Any], file: Path) -> Subject:
     """A document of `armopt measure --json`, which has the keys of a node and of a measurement side by side."""
-
-    def part(record: type[Node] | type[Measurement]) -> dict[str, Any]:
-        return {key: document[key] for key in record.model_fields if key in document}
-
-    try:
-        node, found = Node.model_validate(part(Node)), Measurement.model_validate(part(Measurement))
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "the document"
-        raise UsageError(
-            f"'{file}' is no measurement of armopt {VERSION}: {where}: {first['msg']}",
-            "run armopt measure --json again",
-        ) from error
+    node, found = node_and_measurement(document, file)
     return subject_of_measurement(node.path, found, node.gz_bytes)

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from armopt.core.errors import StoreError, UsageError
-from armopt.core.records import Measurement, Metric, Node, Result
+from armopt.core.records import Measurement, Metric, Result
 from armopt.core.target import Target
 from armopt.core.version import VERSION
 from armopt.delivery import read_result
+from armopt.measured_document import node_and_measurement, not_a_measurement
 
 if TYPE_CHECKING:
     from armopt.show.page.model import Given
@@ -167,12 +168,8 @@ def _document(file: Path) -> dict[str, Any] | None:
 
 def _of_measurement(document: dict[str, Any], file: Path) -> Result:
     """A document of `armopt measure --json` as a result of one node."""
-
-    def only(record: type[Node] | type[Measurement]) -> dict[str, Any]:
-        return {key: document[key] for key in record.model_fields if key in document}
-
+    node, found = node_and_measurement(document, file)
     try:
-        node, found = Node.model_validate(only(Node)), Measurement.model_validate(only(Measurement))
         return Result(
             armopt_version=VERSION,
             device=found.device,
@@ -193,12 +190,7 @@ def _of_measurement(document: dict[str, Any], file: Path) -> Result:
             seconds=found.seconds,
         )
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "the document"
-        raise UsageError(
-            f"'{file}' is no measurement of armopt {VERSION}: {where}: {first['msg']}",
-            "run armopt measure --json again",
-        ) from error
+        raise not_a_measurement(error, file) from error
 
 
 def _pictures(folder: Path) -> Iterator[Picture]:

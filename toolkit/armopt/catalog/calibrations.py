@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import re
-import tempfile
 from pathlib import Path
 
 from pydantic import Field
 
+from armopt.catalog.private_file import write_private
 from armopt.catalog.search_path import config_dir
 from armopt.catalog.toml_record import read_toml_record, toml_line
 from armopt.core.calibration import Calibration
@@ -69,19 +67,9 @@ def write_user_calibrations(found: UserCalibrations) -> Path:
     path = user_calibrations_path(found.device)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, beside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-")
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                file.write(_toml(found))
-                file.flush()
-                os.fsync(file.fileno())
-            Path(beside).replace(path)
-        except BaseException:
-            with contextlib.suppress(OSError):
-                Path(beside).unlink()
-            raise
     except OSError as error:
         raise StoreError(f"{path}: can't be written ({error.strerror or error})", "make room or permit it") from error
+    write_private(path, _toml(found))
     return path
 
 

@@ -105,6 +105,17 @@ def check(arrays: list[Any], details: list[dict[str, Any]]) -> str | None:
     return None
 
 
+def own_samples(job: dict[str, Any], inputs: list[dict[str, Any]]) -> list[Any] | None:
+    """The job's arrays, one per input; None after an `error` event where they do not fit."""
+    with np.load(job["inputs"], allow_pickle=False) as stored:
+        arrays = [stored[f"a{position}"] for position in range(len(stored.files))]
+    wrong = check(arrays, inputs)
+    if wrong:
+        say("error", kind="input", text=wrong)
+        return None
+    return arrays
+
+
 def run(jobs: list[dict[str, Any]]) -> int:
     """Run the jobs; 0, or 2 after an `error` event. What the runtime raises is the model's fault."""
     to_mark = [job for job in jobs if job.get("mark")]
@@ -137,11 +148,8 @@ def run_model(job: dict[str, Any], last_mark: bool) -> int:
     say("loaded", runtime=runtime, inputs=described, library_base=base, load_ms=1e3 * (time.perf_counter() - began))
     if not job.get("inputs"):
         return 0
-    with np.load(job["inputs"], allow_pickle=False) as stored:
-        arrays = [stored[f"a{position}"] for position in range(len(stored.files))]
-    wrong = check(arrays, inputs)
-    if wrong:
-        say("error", kind="input", text=wrong)
+    arrays = own_samples(job, inputs)
+    if arrays is None:
         return 2
     samples, results, raw_ms = len(arrays[0]), list[list[Any]](), list[float]()
     for sample in range(samples):
@@ -250,14 +258,9 @@ def time_model(job: dict[str, Any]) -> int:
     inputs = interpreter.get_input_details()
     load_ms = 1e3 * (time.perf_counter() - began)
     say("loaded", runtime=runtime, numpy=np.__version__, load_ms=load_ms)
-    arrays = [random_sample(tensor)[None] for tensor in inputs]
-    if job.get("inputs"):
-        with np.load(job["inputs"], allow_pickle=False) as stored:
-            arrays = [stored[f"a{position}"] for position in range(len(stored.files))]
-        wrong = check(arrays, inputs)
-        if wrong:
-            say("error", kind="input", text=wrong)
-            return 2
+    arrays = own_samples(job, inputs) if job.get("inputs") else [random_sample(tensor)[None] for tensor in inputs]
+    if arrays is None:
+        return 2
     turn = 0
 
     def feed() -> None:
