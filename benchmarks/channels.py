@@ -67,6 +67,7 @@ def main() -> None:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--fashion", nargs="+", choices=("resnet8", "v1", "v2"), help="models trained on Fashion-MNIST")
+    parser.add_argument("--samples", type=int, help="of Fashion-MNIST to train on, the first so many; default: all")
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
     parser.add_argument("--epochs", type=int, default=3, help="of tuning")
     parser.add_argument("--importance", choices=("taylor", "l1"), help="default: the profile's")
@@ -87,7 +88,7 @@ def _subjects(options: argparse.Namespace) -> list[Subject]:
 
     found = []
     for name in options.fashion:
-        made, arrays = fashion(name, shared)
+        made, arrays = fashion(name, shared, options.samples)
         widths = (("half the MACs", 0.7), ("a quarter", 0.5))
         found.append(Subject(f"{name}, Fashion-MNIST at 32x32", str(made), str(arrays), widths, "signed"))
     return found
@@ -99,7 +100,7 @@ def rows_of(subject: Subject, options: argparse.Namespace) -> list[Row]:
     first = subject.widths[0]
     rows = [Row("PTQ", "ptq"), Row("control: all channels, same tuning", "channels/ptq")]
     rows += [Row(words, "channels/ptq", width, chosen) for words, width in subject.widths]
-    rows.append(Row(f"{first[0]}, chosen at random", "channels/ptq", first[1], "random"))
+    rows += [Row(f"{words}, chosen at random", "channels/ptq", width, "random") for words, width in subject.widths]
     if options.chain:
         rows.append(Row(f"{first[0]}, 50% zeros, 16 shared codes", CHAIN, first[1], chosen))
     return rows

@@ -36,24 +36,31 @@ def imagenet_model(version: Version, weights: Path, folder: Path) -> Path:
     return path
 
 
-def fashion(version: Version, shared: Path) -> tuple[Path, Path]:
+def fashion(version: Version, shared: Path, samples: int | None = None) -> tuple[Path, Path]:
     """A small trained model and its data; made on first use (some minutes), then kept in armopt's cache.
 
     Args:
         version: of MobileNet.
         shared: folder with `data/fashion_mnist.npz`.
+        samples: of the 60,000 that are trained on, the first so many; None: all.
     """
-    return trained_on_fashion(f"mobilenet_{version}", lambda: build(version, (32, 32, 1), ALPHAS[version], 10), shared)
+    shape = (32, 32, 1)
+    return trained_on_fashion(
+        f"mobilenet_{version}", lambda: build(version, shape, ALPHAS[version], 10), shared, samples
+    )
 
 
-def trained_on_fashion(name: str, make: Callable[[], Any], shared: Path) -> tuple[Path, Path]:
+def trained_on_fashion(
+    name: str, make: Callable[[], Any], shared: Path, samples: int | None = None
+) -> tuple[Path, Path]:
     """A model of 32x32 grey images and 10 probabilities, trained once and kept under its name; and its data."""
     folder = cache_dir() / "benchmarks"
     folder.mkdir(parents=True, exist_ok=True)
-    data = folder / "fashion_mnist_32.npz"
+    part = "" if samples is None else f"_{samples}"
+    data = folder / f"fashion_mnist_32{part}.npz"
     if not data.exists():
-        _write_data(shared / "data/fashion_mnist.npz", data)
-    path = folder / f"fashion_{name}.h5"
+        _write_data(shared / "data/fashion_mnist.npz", data, samples)
+    path = folder / f"fashion_{name}{part}.h5"
     if not path.exists():
         print(f"training {name} on Fashion-MNIST ...", file=sys.stderr, flush=True)
         keras.utils.set_random_seed(_SEED)
@@ -61,10 +68,11 @@ def trained_on_fashion(name: str, make: Callable[[], Any], shared: Path) -> tupl
     return path, data
 
 
-def _write_data(source: Path, path: Path) -> None:
+def _write_data(source: Path, path: Path, samples: int | None) -> None:
     """28x28 in a frame of zeros: 32x32 is the least that MobileNet's five halvings take."""
     with np.load(source) as file:
         arrays = {name: file[name] for name in ("x_train", "y_train", "x_test", "y_test")}
+    arrays.update({name: arrays[name][:samples] for name in ("x_train", "y_train")})
     for name in ("x_train", "x_test"):
         arrays[name] = np.pad(arrays[name], ((0, 0), (2, 2), (2, 2)))[..., None]
     part = path.with_name(f".{os.getpid()}.{path.name}")

@@ -154,6 +154,8 @@ def test_a_deployment_is_held_against_an_earlier_one(full_cache: Path, tmp_path:
     assert worse.returncode == 1, worse.stderr
     assert json.loads(worse.stdout)["verdict"] == "met"
     summary = (tmp_path / "summary.md").read_text()
+    on_disk = json.loads((tmp_path / json.loads(worse.stdout)["out"] / "result.json").read_text())
+    assert on_disk == json.loads(worse.stdout) and on_disk["comparison"]["verdict"] == "regressed"
     assert "**TARGET MET**" in summary and "**REGRESSED by more than 1%**" in summary
 
 

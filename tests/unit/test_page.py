@@ -8,8 +8,10 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from subjects import emulated, side
 
 import page_runs
+from armopt.core.baseline import compare
 from armopt.core.errors import StoreError, UsageError
 from armopt.core.records import Metric, Result
 from armopt.reporting import read_given, write_page
@@ -107,6 +109,22 @@ def test_hostile_names_are_text() -> None:
     assert "{{7*7}}" in page and "49" not in read.text
     assert len(max(read.text, key=len)) < 5_000
     assert max(len(value or "") for _, attributes in read.elements for value in attributes.values()) < 5_000
+
+
+def test_a_run_beside_its_baseline_shows_what_changed() -> None:
+    worse = compare(emulated((side(0),)), emulated((side(0), side(1, "ADD", 5_000))), 0.01)
+    text = " ".join(Read(page_of(page_runs.run(comparison=worse))).text)
+    assert "Against the baseline" in text and "REGRESSED by more than 1%" in text
+    assert "105,000" in text and "#1 ADD" in text and "new operator" in text
+    assert "Against the baseline" not in page_of(page_runs.run())
+
+
+def test_hostile_names_of_a_baseline_are_text() -> None:
+    named = emulated((side(0, page_runs.HOSTILE),), model=page_runs.HOSTILE)
+    hostile = compare(named, emulated((side(0, page_runs.HOSTILE, 900_000),)), 0.01)
+    read, plain = Read(page_of(page_runs.run(comparison=hostile))), Read(page_of(page_runs.run()))
+    assert read.inline == plain.inline
+    assert {tag for tag, _ in read.elements} <= {tag for tag, _ in plain.elements}
 
 
 def test_what_was_skipped_says_why() -> None:

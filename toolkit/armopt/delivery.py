@@ -85,6 +85,20 @@ def deliver(result: Result, artifact: Path | None, out: Path, preprocess: str, t
         if artifact is not None and result.runner != "vela":
             script = _SCRIPT.substitute(scale=repr(scale), offset=repr(offset), preprocess_words=words, threads=threads)
             _atomically(out / SCRIPT, script.encode())
+    except OSError as error:
+        raise StoreError(
+            f"'{out}' can't be written: {error.strerror or error}", "make room, or name another --out"
+        ) from error
+    write_result(result, out)
+
+
+def write_result(result: Result, out: Path) -> None:
+    """Write `result.json`, over an earlier one at once.
+
+    Raises:
+        StoreError: the folder can't be written.
+    """
+    try:
         _atomically(out / "result.json", (result.model_dump_json(by_alias=True, indent=2) + "\n").encode())
     except OSError as error:
         raise StoreError(

@@ -107,7 +107,8 @@ def search_strengths(
     evaluate = Evaluator(plan, known, building(hands, builder, listener), runs.draft, fixed)
     rungs = rungs_of(_steps(plan, len(ready.data.train)))
     study = Study(space, goal, evaluate, seed, before, listener, memory.keep, rungs=rungs)
-    trials = study.run(effort.trials or (None if effort.budget_s else DEFAULT_TRIALS), effort.budget_s)
+    left_s = None if effort.budget_s is None else effort.budget_s - (time.monotonic() - began)
+    trials = study.run(effort.trials or (None if effort.budget_s else DEFAULT_TRIALS), left_s)
     best = winners(goal, trials)[:_CANDIDATES]
     record = SearchRecord(
         seed=seed,

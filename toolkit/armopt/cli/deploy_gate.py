@@ -33,16 +33,23 @@ def expect(gate: Gate, arguments: dict[str, Any]) -> None:
 
 
 def compared(gate: Gate, result: Result) -> Result:
-    """The result with its comparison; without one where there is no baseline, or nothing was chosen.
+    """The result with its comparison, on disk too; without one where there is no baseline, or nothing was chosen.
 
     Raises:
         UsageError: the baseline came about differently.
+        StoreError: `result.json` can't be written.
     """
+    from pathlib import Path
+
     from armopt.comparing import subject_of_result
+    from armopt.delivery import write_result
 
     if gate.baseline is None or result.chosen is None:
         return result
-    return result.model_copy(update={"comparison": gate.compared(subject_of_result(result))})
+    held = result.model_copy(update={"comparison": gate.compared(subject_of_result(result))})
+    if held.out is not None:
+        write_result(held, Path(held.out))
+    return held
 
 
 def report(gate: Gate, result: Result) -> None:

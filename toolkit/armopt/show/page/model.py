@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from armopt.core.records import Measurement, Result
 from armopt.core.tree import ROOT, stage_of
 from armopt.show.page import verdict
+from armopt.show.page.against import Against, against_of
 from armopt.show.page.bars import Operators, operators_of
 from armopt.show.page.figure import Figure, all_figures, table_figures
 from armopt.show.page.pictures import MOST_BYTES_IN_ALL, Picture, largest
@@ -68,6 +69,7 @@ class RunView:
     target: str
     tiles: tuple[Figure, ...]
     compared: tuple[Figure, ...]
+    against: Against | None
     root: NodeView | None
     nodes: tuple[NodeView, ...]
     picked: str
@@ -124,6 +126,7 @@ def _run(number: int, given: Given, room: int) -> RunView:
         target=verdict.target_words(result),
         tiles=tiles(chosen, result),
         compared=compared(chosen, result),
+        against=against_of(result.comparison),
         root=next((node for node in nodes if node.path == ROOT), None) if given.is_tree else None,
         nodes=nodes,
         picked=picked.ident if picked else "",
