@@ -66,6 +66,27 @@ def test_an_error_is_one_line_and_its_own_exit_code(
     assert capsys.readouterr().err == f"armopt: {error}\n"
 
 
+def test_on_boards_a_baseline_is_compared_with_as_many_rounds_as_it_takes(
+    deployed: dict[str, Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("ARMOPT_CONFIG_DIR", str(tmp_path))
+    on_board = json.loads((Path(__file__).parent / "data/measurement-0.1.0.json").read_text())
+    on_board["evidence"] = "measured"
+    (tmp_path / "baseline.json").write_text(json.dumps(on_board))
+    command = ["deploy", "--data", "digits", "--quiet", "--host", "mypi"]
+    run(["hosts", "add", "mypi", "--device", "pi4", "--ssh", "pi@127.0.0.1:1"])
+    seen = []
+    for further in ([], ["--rounds", "7"], ["--baseline", str(tmp_path / "baseline.json")]):
+        run([*command, *further])
+        seen.append(deployed["arguments"]["rounds"])
+    assert seen == [0, 7, 30]
+
+
+def test_rounds_are_refused_where_there_is_no_board(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run([*DIGITS, "--emulate", "--rounds", "7", "--quiet"]) == 2
+    assert "rounds are timed on boards, and pi4 is none here" in capsys.readouterr().err
+
+
 def test_an_interrupted_run_says_that_it_can_go_on(
     deployed: dict[str, Any], capsys: pytest.CaptureFixture[str]
 ) -> None:

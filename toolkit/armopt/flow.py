@@ -36,6 +36,7 @@ def deploy(
     emulate: bool = False,
     vela_ini: str | None = None,
     threads: int = 1,
+    rounds: int = 0,
     workers: int = 0,
     worker_threads: int = 1,
     cluster: str | None = None,
@@ -68,6 +69,7 @@ def deploy(
         emulate: never use a registered board.
         vela_ini: path of a vela.ini that describes the system around an Ethos-U, in place of the device's own.
         threads: of the runtime on the device.
+        rounds: on boards, time each leaf in at least so many processes, up to 30; a limit alone often needs fewer.
         workers: processes that build nodes side by side; 0: this process builds one after the other.
         worker_threads: of each worker; nodes are byte for byte the same only for the same number.
         cluster: address of a Dask scheduler whose workers build the nodes, in place of `workers`.
@@ -86,13 +88,15 @@ def deploy(
     Raises:
         ArmoptError: in one line, what is wrong and how to mend it.
     """
-    from armopt.placing import find_place
+    from armopt.placing import NpuPlace, find_place
     from armopt.workers.workforce import Workforce
 
     started = time.monotonic()
     if search is not None and leaves:
         raise UsageError("a search tries INT8 leaves only", "leave out --leaves, or --search")
     goal, place = target or Target(), find_place(device or (None if host else "pi4"), host, emulate, vela_ini)
+    if rounds and (isinstance(place, NpuPlace) or not place.hosts):
+        raise UsageError(f"rounds are timed on boards, and {place.kind.name} is none here", "name a board as the host")
     plan = _profile(profile).with_leaves(leaves).under(goal, "width" in (overrides or {}))
     plan = plan.with_width_step(place.kind.channel_step)
     Tree(plan.tree)  # what is wrong with it is told before TensorFlow is imported
@@ -125,7 +129,7 @@ def deploy(
     plan = plan.with_settings(strengths)
     builder = NodeBuilder(ready.source, ready.data, ready.task, plan, {}, float_io, store, listener)
     with (
-        stationed(place, ready, goal, threads, offline, store, listener) as runs,
+        stationed(place, ready, goal, threads, rounds, offline, store, listener) as runs,
         hired(workforce, run, builder, listener) as hands,
     ):
         found = walk_to_leaf(ready, builder, hands, runs, plan, goal, until, search, strengths)

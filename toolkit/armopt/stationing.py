@@ -30,9 +30,18 @@ DELIVERED = ("model.tflite", "run_model.py", "result.json")
 
 @contextlib.contextmanager
 def stationed(
-    place: Place | NpuPlace, ready: Ready, target: Target, threads: int, offline: bool, store: Store, listener: Listener
+    place: Place | NpuPlace,
+    ready: Ready,
+    target: Target,
+    threads: int,
+    rounds: int,
+    offline: bool,
+    store: Store,
+    listener: Listener,
 ) -> Iterator[Runs]:
     """What the run's leaves run on; boards are made ready before anything is trained, and given back at the end.
+
+    On boards a leaf is timed in at least `rounds` processes.
 
     Raises:
         DeviceError: no board can be used.
@@ -45,7 +54,7 @@ def stationed(
     if not place.hosts:
         yield DeviceRuns(place.kind, ready.data, ready.task, threads, offline, store, listener)
         return
-    claim = Claim(limit_ms=target.max_latency_ms, percentile=target.percentile)
+    claim = Claim(limit_ms=target.max_latency_ms, percentile=target.percentile, least_rounds=rounds)
     with contextlib.closing(boards_of(place, offline, listener)) as boards:
         boards.prepare()
         yield BoardRuns(boards, ready.data, ready.task, claim, threads, store, listener)

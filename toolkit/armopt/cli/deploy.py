@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from armopt.cli.deploy_gate import compared, expect, report
+from armopt.cli.deploy_gate import compared, expect, least_rounds, report
 from armopt.cli.gate_options import exit_code, gate_options, read_gate, show_comparison
 from armopt.cli.output import chatter_to_stderr, json_option, own_stderr, print_record, print_rich, say
 from armopt.cli.target_options import FIELDS, read_target, target_options
@@ -68,6 +68,9 @@ _FROM_PROJECT = (
 @click.option("--preprocess", type=click.Choice(["none", "unit", "signed"]), help="Inputs as they are, 0..1, or -1..1.")
 @click.option("--float-io", is_flag=True, help="float32 inputs and outputs in the .tflite.")
 @click.option("--threads", type=click.IntRange(1, 64), default=1, show_default=True, help="Of the runtime.")
+@click.option(
+    "--rounds", type=click.IntRange(1, 30), metavar="N", help="On boards: at least so many processes; 30 to compare."
+)
 @click.option("--workers", type=click.IntRange(1), metavar="N", help="Processes that build nodes side by side.")
 @click.option(
     "--worker-threads", type=click.IntRange(1), default=1, show_default=True, metavar="T", help="Of each worker."
@@ -101,6 +104,7 @@ def command(
 
         return roll_back(arguments, as_json)
     expect(gate, arguments)
+    arguments["rounds"] = least_rounds(gate, arguments)
     from armopt.core.events import Note
     from armopt.following import followed
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from armopt.cli.gate_options import Gate
+from armopt.cli.gate_options import ROUNDS, Gate
 
 if TYPE_CHECKING:
     from armopt.core.records import Result
+    from armopt.placing import NpuPlace, Place
 
 
 def expect(gate: Gate, arguments: dict[str, Any]) -> None:
@@ -18,18 +19,34 @@ def expect(gate: Gate, arguments: dict[str, Any]) -> None:
     """
     from armopt.core.records import Evidence
     from armopt.core.subject import Setting
-    from armopt.placing import NpuPlace, find_place
+    from armopt.placing import NpuPlace
 
     if gate.baseline is None:
         return
-    device = arguments["device"] or (None if arguments["host"] else "pi4")
-    place = find_place(device, arguments["host"], arguments["emulate"], arguments["vela_ini"])
+    place = _place(arguments)
     if isinstance(place, NpuPlace):
         gate.expect(Setting(device=place.kind.name, evidence="estimated"))
         return
     on_boards: Evidence = "functional" if place.kind.functional else "measured"
     evidence: Evidence = on_boards if place.hosts else "modelled"
     gate.expect(Setting(device=place.kind.name, evidence=evidence, threads=arguments["threads"]))
+
+
+def least_rounds(gate: Gate, arguments: dict[str, Any]) -> int:
+    """How often a leaf is timed on boards at least: as said, else often enough to be held against a baseline."""
+    from armopt.placing import NpuPlace
+
+    if arguments["rounds"] is not None or gate.baseline is None:
+        return arguments["rounds"] or 0
+    place = _place(arguments)
+    return 0 if isinstance(place, NpuPlace) or not place.hosts else ROUNDS
+
+
+def _place(arguments: dict[str, Any]) -> Place | NpuPlace:
+    from armopt.placing import find_place
+
+    device = arguments["device"] or (None if arguments["host"] else "pi4")
+    return find_place(device, arguments["host"], arguments["emulate"], arguments["vela_ini"])
 
 
 def compared(gate: Gate, result: Result) -> Result:

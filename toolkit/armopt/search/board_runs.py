@@ -78,7 +78,7 @@ class BoardRuns:
 
     def draft(self, built: Built) -> Measurement:
         """Figures of a leaf that stands for others of its shape, after the fewest rounds."""
-        return self._measured(built, self.claim.model_copy(update={"limit_ms": None}), 1)
+        return self._measured(built, self.claim.model_copy(update={"limit_ms": None, "least_rounds": 0}), 1)
 
     def accuracy(self, built: Built, instructions: int | None) -> float | None:
         """The metric on the boards over the whole test split; None where that would take minutes."""
