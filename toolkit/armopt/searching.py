@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from armopt.core.errors import ConversionError, ModelError, UsageError
+from armopt.core.errors import ConversionError, ModelError
 from armopt.core.events import Listener, Note
 from armopt.core.profile import Profile
 from armopt.core.search_record import DEFAULT_TRIALS, Effort, SearchRecord, Sensitivity, Strength, Trial
@@ -31,7 +31,7 @@ from armopt.search.strengths.study import Study
 from armopt.search.strengths.told import Goal, winners
 
 # Raised whenever the same strengths would mean another model, or the sampler would ask otherwise.
-REVISION = 2
+REVISION = 3
 # A winner on val that fails on test gives way to the next, so often.
 _CANDIDATES = 3
 _NAMED = ("width", "sparsity", "clusters", "distill")
@@ -84,8 +84,6 @@ def search_strengths(
         DeviceError: the device failed.
         UsageError: nothing is left to search.
     """
-    if target.max_sram_bytes is not None or target.max_flash_bytes is not None:
-        raise UsageError("a search does not hold trials against SRAM or flash", "leave out --search, or those limits")
     began, store, listener = time.monotonic(), runs.store, runs.listener
     goal = Goal(target, ready.task.metric, builder.source_metric("val"))
     seed = plan.settings_of("ptq").seed

@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from armopt.core.npu import NpuEstimate
 from armopt.core.record import Record
 
 Rung = Literal["one-shot", "short", "long"]
@@ -43,6 +44,7 @@ class Trial(Record):
     latency_ms: float | None = None
     interval_ms: tuple[float, float] | None = None
     instructions: int | None = None
+    npu: NpuEstimate | None = None
     meets_target: bool = False
     seconds: float = Field(0.0, description="wall time of its leaf at all rungs when it was built")
 

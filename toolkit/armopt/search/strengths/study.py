@@ -185,6 +185,7 @@ def _with_outcome(trial: Trial, outcome: Outcome, rung: Rung, goal: Goal) -> Tri
             "latency_ms": measured.latency_ms.p50 if measured.latency_ms else None,
             "interval_ms": measured.interval_ms,
             "instructions": measured.instructions,
+            "npu": measured.npu,
             "seconds": round(trial.seconds + outcome.seconds, 2),
         }
     )
@@ -205,6 +206,7 @@ def judged(trial: Trial, goal: Goal, target: Target) -> Judgement:
         latency_ms=Latency(p50=trial.latency_ms) if trial.latency_ms is not None else None,
         interval_ms=trial.interval_ms,
         evidence=goal.evidence,
+        npu=trial.npu,
     )
     return judge(target, observed, goal.metric)
 

@@ -8,7 +8,7 @@ from typing import Literal
 from armopt.core.records import Evidence, Metric
 from armopt.core.search_record import Trial
 from armopt.core.target import Target
-from armopt.search.drafts import SIZE_MARGIN
+from armopt.search.drafts import NPU_MARGIN, SIZE_MARGIN
 
 # Stands for a latency, or for an excess over a limit, that is not known: worse than any that is, and yet a number.
 _UNKNOWN = 1e6
@@ -33,13 +33,21 @@ class Goal:
     @property
     def before_training(self) -> Target:
         """The limits that an untrained file can already miss: training wins accuracy, and a little size."""
-        size = self.target.max_gz_bytes
-        update = {
+        target = self.target
+        update: dict[str, float | None] = {
             "min_accuracy": None,
             "max_drop": None,
-            "max_gz_bytes": None if size is None else int(size / (1 - SIZE_MARGIN)),
+            "max_gz_bytes": _widened(target.max_gz_bytes, SIZE_MARGIN),
+            "max_sram_bytes": _widened(target.max_sram_bytes, NPU_MARGIN),
+            "max_flash_bytes": _widened(target.max_flash_bytes, NPU_MARGIN),
         }
-        return self.target.model_copy(update=update)
+        if self.evidence == "estimated" and target.max_latency_ms is not None:
+            update["max_latency_ms"] = target.max_latency_ms / (1 - NPU_MARGIN)
+        return target.model_copy(update=update)
+
+
+def _widened(limit: int | None, margin: float) -> int | None:
+    return None if limit is None else int(limit / (1 - margin))
 
 
 Direction = Literal["minimize", "maximize"]
@@ -69,17 +77,29 @@ def excesses(goal: Goal, trial: Trial) -> dict[str, float]:
     target = goal.target
     found: dict[str, float] = {}
     if target.max_latency_ms is not None:
-        found["latency"] = trial.interval_ms[1] / target.max_latency_ms - 1 if trial.interval_ms else _UNKNOWN
+        slowest = _slowest_ms(trial, target)
+        found["latency"] = _UNKNOWN if slowest is None else slowest / target.max_latency_ms - 1
     if target.max_instructions is not None:
         counted = trial.instructions
         found["instructions"] = _UNKNOWN if counted is None else counted / target.max_instructions - 1
     if target.max_gz_bytes is not None and trial.gz_bytes is not None:
         found["size"] = trial.gz_bytes / target.max_gz_bytes - 1
+    for name, most in (("sram", target.max_sram_bytes), ("flash", target.max_flash_bytes)):
+        if most is not None:
+            taken = getattr(trial.npu, f"{name}_bytes", None)
+            found[name] = _UNKNOWN if taken is None else taken / most - 1
     if trial.metric is not None and target.max_drop is not None:
         found["drop"] = goal.metric.drop(goal.source_metric, trial.metric) - target.max_drop
     if trial.metric is not None and target.min_accuracy is not None:
         found["accuracy"] = goal.metric.drop(target.min_accuracy, trial.metric)
     return found
+
+
+def _slowest_ms(trial: Trial, target: Target) -> float | None:
+    """The upper end of the latency; of an Ethos-U's part alone where the target allows a fallback to the CPU."""
+    if trial.interval_ms is None and trial.npu is not None and trial.npu.cycles and target.allow_fallback:
+        return trial.npu.npu_ms
+    return trial.interval_ms[1] if trial.interval_ms else None
 
 
 def winners(goal: Goal, trials: list[Trial]) -> list[Trial]:
