@@ -10,7 +10,11 @@ hypothesis.settings.register_profile("shared machine", deadline=None)
 hypothesis.settings.load_profile("shared machine")
 
 
+# Before xdist's own, which takes the groups from the marks.
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    shares_board = {item: "virtual_board" in getattr(item, "fixturenames", ()) for item in items}
     for item in items:
-        shares_board = "virtual_board" in getattr(item, "fixturenames", ())
-        item.add_marker(pytest.mark.xdist_group("virtual board" if shares_board else str(item.path)))
+        item.add_marker(pytest.mark.xdist_group("virtual board" if shares_board[item] else str(item.path)))
+    # What takes longest begins first, so that no process is left alone with it at the end.
+    items.sort(key=lambda item: not shares_board[item])

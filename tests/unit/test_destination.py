@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import getpass
+import os
+import pwd
 import socket
 import subprocess
 from pathlib import Path
@@ -10,6 +12,9 @@ import pytest
 from armopt.core.errors import UsageError
 from armopt.core.host import Host
 from armopt.runners.ssh.destination import resolve
+
+# ssh asks the user database, whatever the variable HOME says.
+HOME = Path(pwd.getpwuid(os.getuid()).pw_dir)
 
 
 @pytest.fixture
@@ -42,11 +47,10 @@ def test_an_alias_is_what_ssh_makes_of_it_includes_and_matches_too(config: Path)
     assert found.identity_agent == ""
     assert found.family == socket.AF_INET
     assert found.proxy == ()
-    home = Path.home()
     assert set(found.identity_files) == {
-        home / ".ssh/root_key",
+        HOME / ".ssh/root_key",
         config.parent / "a key",
-        home / "10.1.2.3_root",
+        HOME / "10.1.2.3_root",
     }
 
 
@@ -105,7 +109,7 @@ def test_known_hosts_files_may_have_spaces_in_their_names(config: Path) -> None:
     config.write_text(f'Host a\n  UserKnownHostsFile "{there}"\nHost b\n  UserKnownHostsFile /x/one ~/two\n'
                       "Host *\n  GlobalKnownHostsFile none\n")  # fmt: skip
     assert resolve(at("a")).known_hosts == (there,)
-    assert resolve(at("b")).known_hosts == (Path("/x/one"), Path.home() / "two")
+    assert resolve(at("b")).known_hosts == (Path("/x/one"), HOME / "two")
 
 
 def test_the_agent_may_be_named_by_a_path_or_a_variable(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -113,7 +117,7 @@ def test_the_agent_may_be_named_by_a_path_or_a_variable(config: Path, monkeypatc
     config.write_text("Host a\n  IdentityAgent $MY_AGENT\nHost b\n  IdentityAgent ~/agent.sock\n"
                       "Host c\n  IdentityAgent SSH_AUTH_SOCK\n")  # fmt: skip
     assert resolve(at("a")).identity_agent == "/run/agent.sock"
-    assert resolve(at("b")).identity_agent == str(Path.home() / "agent.sock")
+    assert resolve(at("b")).identity_agent == str(HOME / "agent.sock")
     assert resolve(at("c")).identity_agent is None
 
 

@@ -115,7 +115,7 @@ def _read(name: str, told: str, ssh: Sequence[str]) -> Destination:
     hostname, port, user = one("hostname", name), int(one("port", "22")), one("user") or getpass.getuser()
     alias = one("hostkeyalias")
     tokens = {
-        "%": "%", "h": hostname, "n": name, "p": str(port), "r": user, "k": alias or name, "d": str(Path.home()),
+        "%": "%", "h": hostname, "n": name, "p": str(port), "r": user, "k": alias or name, "d": str(_home()),
         "u": getpass.getuser(), "l": socket.gethostname(), "L": socket.gethostname().partition(".")[0],
         "i": str(os.getuid()) if hasattr(os, "getuid") else "",
     }  # fmt: skip
@@ -124,7 +124,7 @@ def _read(name: str, told: str, ssh: Sequence[str]) -> Destination:
         hostname=hostname,
         port=port,
         user=user,
-        identity_files=tuple(Path(_filled(path, tokens)).expanduser() for path in values.get("identityfile", ())),
+        identity_files=tuple(_path(_filled(path, tokens)) for path in values.get("identityfile", ())),
         identity_agent=_agent(one("identityagent"), tokens),
         identities_only=one("identitiesonly") in ("yes", "true"),
         host_key_alias=alias,
@@ -148,13 +148,27 @@ def _agent(told: str, tokens: Mapping[str, str]) -> str | None:
         return ""
     if told.startswith("$") and not told.startswith("${"):
         return os.environ.get(told[1:], "")
-    return str(Path(_filled(told, tokens)).expanduser())
+    return str(_path(_filled(told, tokens)))
 
 
 def _files(told: str) -> list[Path]:
     """The files of a line that `ssh -G` prints without quotes: one with spaces in its name, or several."""
-    whole = Path(told).expanduser()
-    return [whole] if whole.is_file() else [Path(word).expanduser() for word in told.split() if word != "none"]
+    whole = _path(told)
+    return [whole] if whole.is_file() else [_path(word) for word in told.split() if word != "none"]
+
+
+def _path(text: str) -> Path:
+    return _home() / text[2:] if text.startswith("~/") else Path(text).expanduser()
+
+
+def _home() -> Path:
+    """What ssh takes for the home: the user database's, whatever HOME says."""
+    try:
+        import pwd
+
+        return Path(pwd.getpwuid(os.getuid()).pw_dir)
+    except (ImportError, KeyError):
+        return Path.home()
 
 
 def _proxy(command: str, jump: str, tokens: Mapping[str, str], ssh: Sequence[str]) -> tuple[str, ...]:
@@ -175,7 +189,7 @@ def _proxy(command: str, jump: str, tokens: Mapping[str, str], ssh: Sequence[str
 
 
 def _plain(user: str, name: str, port: int) -> Destination:
-    home = Path.home() / ".ssh"
+    home = _home() / ".ssh"
     return Destination(
         hostname=name,
         port=port or 22,
