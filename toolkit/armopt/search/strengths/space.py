@@ -90,21 +90,27 @@ class Space:
         return {name: distribution for name, distribution in found.items() if name not in left_out}
 
     def first_guesses(self) -> list[dict[str, Strength]]:
-        """Strengths to begin with, along what can be had: narrower and smaller, smaller still, as wide as fits, plain.
+        """Strengths to begin with, along what can be had: small, smaller, so small that it shows where accuracy ends,
+        as wide as fits, and plain.
 
-        A budget may end with them, so that the first are those that a user is most likely served by.
+        A budget may end with them, so that those come first that a user is most likely served by. Some share a width,
+        and with it the training of their channels.
         """
         plain: dict[str, Strength] = {
             "width_tilt": 0.0, "sparsity": LEAST_SPARSITY - _STEP, "sparsity_tilt": 0.0, "clusters": 0,
             "clusters_tilt": 0.0, "spared": 0, "qat": True, "epochs": 1.0, "distill": 0.5,
         }  # fmt: skip
-        small, smaller = {"sparsity": 0.5, "clusters": 16}, {"sparsity": 0.65, "clusters": 12}
         widest = self.widest if self.has_channels and self.widest is not None else 1.0
-        narrower = max(0.75 * widest, self.narrowest)
-        tried = ({**small, "width": narrower}, {**smaller, "width": narrower}, {**small, "width": widest})
-        guesses = [{**plain, **one} for one in (*tried, {"width": widest})]
+        narrow, narrower = (max(share * widest, self.narrowest) for share in (0.6, 0.4))
+        tried = (
+            {"width": narrow, "sparsity": 0.5, "clusters": 16},
+            {"width": narrow, "sparsity": 0.7, "clusters": 12},
+            {"width": narrower, "sparsity": 0.8, "clusters": 8},
+            {"width": widest, "sparsity": 0.5, "clusters": 16},
+            {"width": widest},
+        )
         names = self.distributions()
-        kept = [{name: value for name, value in guess.items() if name in names} for guess in guesses]
+        kept = [{name: value for name, value in {**plain, **one}.items() if name in names} for one in tried]
         return [guess for index, guess in enumerate(kept) if guess not in kept[:index]]
 
     def holds(self, strengths: dict[str, Strength]) -> bool:

@@ -23,7 +23,7 @@ from armopt.search.strengths.space import Space
 from armopt.search.strengths.told import Goal, excesses, objectives, winners
 
 GENERATION = 4
-_STARTUP = 8
+_STARTUP = 12
 _SEED_LIMIT = 2**32
 
 _OUT_OF_TIME = "the budget was used up"
