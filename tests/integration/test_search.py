@@ -224,11 +224,11 @@ def test_a_search_that_was_killed_twice_ends_with_the_trials_of_one_that_was_not
     for name in ("whole", "killed"):
         cache_beside(tmp_path / name)
     whole = finished(begun(project, tmp_path / "whole", limit))
-    for stage in ("trained briefly", "trained to the end"):
+    for stage in ("untrained", "trained to the end"):
         process = begun(project, tmp_path / "killed", limit)
         assert process.stderr is not None
         assert any(line.startswith("search: ") and stage in line for line in process.stderr)
-        time.sleep(3)  # into the training
+        time.sleep(3)  # into the work
         process.send_signal(signal.SIGKILL)
         process.communicate(timeout=30)
         assert process.returncode == -signal.SIGKILL
