@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 from armopt.core.errors import UsageError
 from armopt.core.events import Doing, Listener, Note, SearchProgress, silent
@@ -21,6 +22,9 @@ from armopt.search.strengths.known import as_known
 from armopt.search.strengths.ladder import Standing, going_on, next_rung
 from armopt.search.strengths.space import Space
 from armopt.search.strengths.told import Goal, excesses, objectives, winners
+
+if TYPE_CHECKING:
+    from optuna.samplers import BaseSampler
 
 GENERATION = 4
 _STARTUP = 12
@@ -45,6 +49,7 @@ class Study:
         keep: given each trial when nothing more is done on it.
         clock: seconds, for the budget.
         rungs: on which trials are compared.
+        sampler: what asks after the first guesses; None: TPE, as `tpe` makes it.
     """
 
     def __init__(
@@ -58,6 +63,7 @@ class Study:
         keep: Callable[[Trial], None] = lambda trial: None,
         clock: Clock = time.monotonic,
         rungs: Sequence[Rung] = RUNGS,
+        sampler: BaseSampler | None = None,
     ) -> None:
         import optuna
 
@@ -68,10 +74,8 @@ class Study:
         self._distributions = space.distributions()
         if not self._distributions:
             raise UsageError("there is nothing left to search", "name fewer settings on the command line")
-        sampler = optuna.samplers.TPESampler(
-            seed=seed % _SEED_LIMIT, n_startup_trials=_STARTUP, multivariate=True, constant_liar=True
-        )
-        self._study = optuna.create_study(sampler=sampler, directions=[d for _, d in objectives(goal)])
+        directions = [direction for _, direction in objectives(goal)]
+        self._study = optuna.create_study(sampler=sampler or tpe(seed), directions=directions)
         for one in known:
             self._study.add_trial(as_known(one, goal, self._distributions))
         for guess in space.first_guesses():
@@ -164,6 +168,15 @@ class Study:
         for name, excess in excesses(self._goal, trial).items():
             asked.set_constraint(name, excess)  # type: ignore[attr-defined]
         self._study.tell(asked, values)  # type: ignore[arg-type]
+
+
+def tpe(seed: int, startup: int = _STARTUP) -> BaseSampler:
+    """Optuna's TPE for generations; the first `startup` trials are drawn at random where nothing is enqueued."""
+    import optuna
+
+    return optuna.samplers.TPESampler(
+        seed=seed % _SEED_LIMIT, n_startup_trials=startup, multivariate=True, constant_liar=True
+    )
 
 
 _WORDS: dict[Rung, str] = {"one-shot": "untrained", "short": "trained briefly", "long": "trained to the end"}
