@@ -67,7 +67,7 @@ def main() -> None:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--fashion", nargs="+", choices=("resnet8", "v1", "v2"), help="models trained on Fashion-MNIST")
-    parser.add_argument("--samples", type=int, help="of Fashion-MNIST to train on, the first so many; default: all")
+    parser.add_argument("--samples", type=int, help="of Fashion-MNIST to train on, so many at random; default: all")
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
     parser.add_argument("--epochs", type=int, default=3, help="of tuning")
     parser.add_argument("--importance", choices=("taylor", "l1"), help="default: the profile's")

@@ -18,7 +18,7 @@ def fashion(name: str, shared: Path, samples: int | None = None) -> tuple[Path, 
     Args:
         name: of the model.
         shared: folder with `data/fashion_mnist.npz`.
-        samples: of the 60,000 that are trained on, the first so many; None: all.
+        samples: of the 60,000 that are trained on, so many at random; None: all.
     """
     if name == "resnet8":
         return mobilenets.trained_on_fashion(name, lambda: resnet8((32, 32, 1), 10), shared, samples)

@@ -42,7 +42,7 @@ def fashion(version: Version, shared: Path, samples: int | None = None) -> tuple
     Args:
         version: of MobileNet.
         shared: folder with `data/fashion_mnist.npz`.
-        samples: of the 60,000 that are trained on, the first so many; None: all.
+        samples: of the 60,000 that are trained on, so many at random; None: all.
     """
     shape = (32, 32, 1)
     return trained_on_fashion(
@@ -72,7 +72,9 @@ def _write_data(source: Path, path: Path, samples: int | None) -> None:
     """28x28 in a frame of zeros: 32x32 is the least that MobileNet's five halvings take."""
     with np.load(source) as file:
         arrays = {name: file[name] for name in ("x_train", "y_train", "x_test", "y_test")}
-    arrays.update({name: arrays[name][:samples] for name in ("x_train", "y_train")})
+    if samples is not None:
+        kept = np.random.default_rng(_SEED).permutation(len(arrays["y_train"]))[:samples]
+        arrays.update({name: arrays[name][kept] for name in ("x_train", "y_train")})
     for name in ("x_train", "x_test"):
         arrays[name] = np.pad(arrays[name], ((0, 0), (2, 2), (2, 2)))[..., None]
     part = path.with_name(f".{os.getpid()}.{path.name}")
