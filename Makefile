@@ -35,7 +35,7 @@ lint: setup ## style, types and import layers
 	$(VENV)/lint-imports --no-cache --no-logo
 
 test: lint ## lint, unit tests, and integration tests on the emulator
-	$(VENV)/pytest -m "not slow and not guides" -n 2 --dist loadgroup --no-loadscope-reorder
+	$(VENV)/pytest -m "not slow and not guides" -n 2 --dist loadfile --no-loadscope-reorder
 
 test-slow: setup ## faults: runs that are killed, doubled or out of disk
 	$(VENV)/pytest -m slow || [ $$? -eq 5 ] # 5: none is marked slow

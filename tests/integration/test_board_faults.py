@@ -110,7 +110,7 @@ def test_what_a_killed_armopt_left_does_not_disturb_another_measurement(board: A
 
 def test_ctrl_c_ends_the_run_on_the_board_and_keeps_what_is_finished(board: AtHand) -> None:
     with subprocess.Popen([*COMMAND, str(board.model)], stderr=subprocess.PIPE, text=True) as process:
-        board.await_processes(4)
+        board.await_processes(3)
         process.send_signal(signal.SIGINT)
         _, complaint = process.communicate(timeout=60)
     assert process.returncode == 130
@@ -118,7 +118,7 @@ def test_ctrl_c_ends_the_run_on_the_board_and_keeps_what_is_finished(board: AtHa
     board.await_supervisors_end()
     assert not (board.folder / "lock").exists()
     finished = len(board.processes(", done")) - 1
-    assert finished < ROUNDS
+    assert 1 <= finished < ROUNDS
     assert len(board.timed(ROUNDS)) == ROUNDS
     assert board.processes(", done") == DONE
 
