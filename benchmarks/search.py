@@ -39,6 +39,7 @@ from armopt.search.strengths.space import Space
 from armopt.searching import search_strengths
 
 LEAST_ACCURACY = 0.9
+CONTENDERS = ("tree", "random", "search")
 # The fixed tree's next width, as a share of the last.
 NARROWER = 0.8
 
@@ -54,12 +55,12 @@ class Point:
 class Bench:
     """One seed on one empty store."""
 
-    def __init__(self, folder: Path, limit: float, seed: int, min_steps: int) -> None:
+    def __init__(self, folder: Path, limit: float, seed: int, min_steps: int | None) -> None:
         self.ready = prepare_run(None, "digits", cache_dir(), None, None, "none", None, False, _quiet)
         kind = find_device("pi4")
         self.store = Store(folder / "store")
         plan = find_profile("default").with_width_step(kind.core.channel_step)
-        plan = plan.with_settings({"seed": seed, "min_steps": min_steps})
+        plan = plan.with_settings({"seed": seed, **({} if min_steps is None else {"min_steps": min_steps})})
         self.builder = NodeBuilder(
             self.ready.source, self.ready.data, self.ready.task, plan, {}, False, self.store, _quiet
         )
@@ -73,6 +74,12 @@ class Bench:
         drafts = Drafts(lambda settings: self.builder.apart(UNSCORED, settings), self.runs.draft, _quiet)
         self.outlook = Outlook(self.builder, drafts, self.target, True, _quiet)
         self.width, _ = self.outlook.widest("channels", "channels/ptq")
+
+    def points(self, name: str, budget_s: float, seed: int) -> list[Point]:
+        """What a contender found that is fast enough."""
+        if name == "tree":
+            return self.tree(budget_s)
+        return self.chance(budget_s, seed) if name == "random" else self.search(Effort(budget_s=budget_s))
 
     def tree(self, budget_s: float) -> list[Point]:
         """Leaves of the fixed tree that are fast enough, at one width after the other, for so many seconds."""
@@ -144,24 +151,22 @@ def main() -> None:
     parser.add_argument(
         "--limit", type=float, default=0.6, help="latency, as a share of plain quantization's upper end"
     )
-    parser.add_argument("--min-steps", type=int, default=150)
+    parser.add_argument("--min-steps", type=int, help="of each stage; default: the profile's")
+    parser.add_argument("--only", nargs="+", choices=CONTENDERS, default=CONTENDERS, help="one to a core: same seconds")
     parser.add_argument("--budget", type=float, default=240.0, help="seconds for each of the three")
     options = parser.parse_args()
-    print("| seed | fixed tree | random | search |\n|---|---|---|---|", flush=True)
-    table: dict[str, list[float]] = {"tree": [], "random": [], "search": []}
+    print(f"| seed | {' | '.join(options.only)} |\n|---|{'---|' * len(options.only)}", flush=True)
+    table: dict[str, list[float]] = {name: [] for name in options.only}
     for seed in options.seeds:
-        with tempfile.TemporaryDirectory() as folder:
-            benches = [Bench(Path(folder, str(i)), options.limit, seed, options.min_steps) for i in range(3)]
-            whole, budget = benches[0].whole, options.budget
-            volumes = {
-                "tree": hypervolume(benches[0].tree(budget), whole),
-                "random": hypervolume(benches[1].chance(budget, seed), whole),
-                "search": hypervolume(benches[2].search(Effort(budget_s=budget)), whole),
-            }
-        for name, value in volumes.items():
-            table[name].append(value)
-        print(f"| {seed} | " + " | ".join(f"{v:.4f}" for v in volumes.values()) + " |", flush=True)
-    print("| median | " + " | ".join(f"{statistics.median(values):.4f}" for values in table.values()) + " |")
+        for name in options.only:
+            with tempfile.TemporaryDirectory() as folder:
+                bench = Bench(Path(folder), options.limit, seed, options.min_steps)
+                found = bench.points(name, options.budget, seed)
+                table[name].append(hypervolume(found, bench.whole))
+            told = " ".join(f"{one.accuracy:.4f}/{one.gz_bytes:,}" for one in found)
+            print(f"seed {seed}, {name}: {table[name][-1]:.4f} of {told}", file=sys.stderr, flush=True)
+        print(f"| {seed} | {' | '.join(f'{table[name][-1]:.4f}' for name in options.only)} |", flush=True)
+    print(f"| median | {' | '.join(f'{statistics.median(table[name]):.4f}' for name in options.only)} |")
 
 
 def _quiet(event: Event) -> None:

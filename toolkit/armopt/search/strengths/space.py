@@ -90,24 +90,25 @@ class Space:
         return {name: distribution for name, distribution in found.items() if name not in left_out}
 
     def first_guesses(self) -> list[dict[str, Strength]]:
-        """Strengths to begin with, along what can be had: small, smaller, so small that it shows where accuracy ends,
-        as wide as fits, and plain.
+        """Strengths to begin with: a stair from as wide as fits to small, then plain, smaller, and where accuracy ends.
 
-        A budget may end with them, so that those come first that a user is most likely served by. Some share a width,
-        and with it the training of their channels.
+        A budget may end with them, so that those come first that are most likely worth having. Some share a width, and
+        with it the training of their channels.
         """
         plain: dict[str, Strength] = {
             "width_tilt": 0.0, "sparsity": LEAST_SPARSITY - _STEP, "sparsity_tilt": 0.0, "clusters": 0,
             "clusters_tilt": 0.0, "spared": 0, "qat": True, "epochs": 1.0, "distill": 0.5,
         }  # fmt: skip
         widest = self.widest if self.has_channels and self.widest is not None else 1.0
-        narrow, narrower = (max(share * widest, self.narrowest) for share in (0.6, 0.4))
-        tried = (
-            {"width": narrow, "sparsity": 0.5, "clusters": 16},
-            {"width": narrow, "sparsity": 0.7, "clusters": 12},
-            {"width": narrower, "sparsity": 0.8, "clusters": 8},
-            {"width": widest, "sparsity": 0.5, "clusters": 16},
+        narrow, narrower, narrowest = (max(share * widest, self.narrowest) for share in (0.8, 0.6, 0.4))
+        small: dict[str, Strength] = {"sparsity": 0.5, "clusters": 16}
+        tried: tuple[dict[str, Strength], ...] = (
+            {"width": widest, **small},
+            {"width": narrow, **small},
+            {"width": narrower, **small},
             {"width": widest},
+            {"width": narrower, "sparsity": 0.7, "clusters": 12},
+            {"width": narrowest, "sparsity": 0.8, "clusters": 8},
         )
         names = self.distributions()
         kept = [{name: value for name, value in {**plain, **one}.items() if name in names} for one in tried]
