@@ -37,7 +37,7 @@ lint: setup ## style, types and import layers
 test: lint ## lint, unit tests, and integration tests on the emulator
 	$(VENV)/pytest -m "not slow and not guides" -n 2 --dist loadfile --no-loadscope-reorder
 
-test-slow: setup ## faults: runs that are killed, doubled or out of disk
+test-slow: setup ## runs that are killed, doubled or out of disk; searches; the notebooks
 	$(VENV)/pytest -m slow || [ $$? -eq 5 ] # 5: none is marked slow
 
 test-guides: setup ## every command of the guides in docs/

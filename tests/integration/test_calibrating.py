@@ -102,6 +102,7 @@ def test_the_boards_terms_come_back_and_are_used_from_then_on(
     assert "your own calibration" in (after.interval_source or "")
 
 
+@pytest.mark.slow
 def test_the_command_shows_what_it_found_and_what_to_know_of_it(
     timings: dict[str, Any], own_config: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -12,6 +12,9 @@ import numpy as np
 import pytest
 from nbclient import NotebookClient
 
+# Four notebooks train for two minutes.
+pytestmark = pytest.mark.slow
+
 EXAMPLES = Path(__file__).parents[2] / "examples"
 # What the notebook's network has, in the file's layout: found by shape, without armopt's own reader.
 SHAPES = {"conv1": (16, 3, 3, 1), "conv2": (32, 3, 3, 16), "hidden": (32, 512), "logits": (10, 32)}
