@@ -263,3 +263,13 @@ def test_trials_that_time_cut_short_are_told_of_too() -> None:
     trials = study.run(None, 100.0)
     assert sum(isinstance(event, Note) for event in told) == len(trials)
     assert any(trial.reason == "the budget was used up" for trial in trials)
+
+
+def test_a_budget_is_looked_at_between_trials() -> None:
+    land = Landscape()
+    trained = lambda: float(sum(ask.rung == "long" for ask in land.asked))  # noqa: E731
+    study = Study(Space(1.0), Goal(Target(), ACCURACY, 0.95), land, 1, clock=trained, rungs=("one-shot", "long"),
+                  at_once=1)  # fmt: skip
+    trials = study.run(None, 6.0)
+    assert [trial.state for trial in trials].count("finished") == 6
+    assert any(trial.reason == "the budget was used up" for trial in trials)

@@ -104,7 +104,7 @@ def search_strengths(
     before = memory.known(space)
     evaluate = Evaluator(plan, known, building(hands, builder, listener), runs.draft, fixed)
     rungs = rungs_of(_steps(plan, len(ready.data.train)))
-    study = Study(space, goal, evaluate, seed, before, listener, memory.keep, rungs=rungs)
+    study = Study(space, goal, evaluate, seed, before, listener, memory.keep, rungs=rungs, at_once=hands.at_once)
     left_s = None if effort.budget_s is None else effort.budget_s - (time.monotonic() - began)
     trials = study.run(effort.trials or (None if effort.budget_s else DEFAULT_TRIALS), left_s)
     best = winners(goal, trials)[:_CANDIDATES]

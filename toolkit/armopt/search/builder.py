@@ -88,6 +88,11 @@ def built_or_why_not(build: Callable[[], Built]) -> Built | ModelError | Convers
 class Builder(Protocol):
     """What a walk asks of whoever builds its nodes: `NodeBuilder` here, `CrewBuilder` by several workers."""
 
+    @property
+    def at_once(self) -> int:
+        """How many nodes are built side by side."""
+        ...
+
     def expect(self, leaves: Iterable[str], all_needed: bool = False) -> None:
         """Told which leaves will be asked for, the first first, some of them or all; replaces earlier expectations."""
 

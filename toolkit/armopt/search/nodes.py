@@ -107,6 +107,11 @@ class NodeBuilder:
             listener, scoring,
         )  # fmt: skip
 
+    @property
+    def at_once(self) -> int:
+        """One: this process builds them."""
+        return 1
+
     def settle(self, path: str, settings: dict[str, object]) -> None:
         """Give one node settings that were found for it; only before it or anything below it is built."""
         nodes = {**self._profile.nodes, path: {**self._profile.nodes.get(path, {}), **settings}}

@@ -25,6 +25,11 @@ class CrewBuilder:
     def __init__(self, inner: NodeBuilder, crew: Crew) -> None:
         self._inner, self._crew = inner, crew
 
+    @property
+    def at_once(self) -> int:
+        """As many as there are workers."""
+        return max(1, self._crew.capacity)
+
     def expect(self, leaves: Iterable[str], all_needed: bool = False) -> None:
         """Have leaves built ahead: all of them if they are needed, else as many as there are workers."""
         expected: list[str] = []

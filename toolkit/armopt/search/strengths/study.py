@@ -49,6 +49,7 @@ class Study:
         keep: given each trial when nothing more is done on it.
         clock: seconds, for the budget.
         rungs: on which trials are compared.
+        at_once: how many trials are evaluated side by side; between them a budget is looked at.
         sampler: what asks after the first guesses; None: TPE, as `tpe` makes it.
     """
 
@@ -63,11 +64,12 @@ class Study:
         keep: Callable[[Trial], None] = lambda trial: None,
         clock: Clock = time.monotonic,
         rungs: Sequence[Rung] = RUNGS,
+        at_once: int = GENERATION,
         sampler: BaseSampler | None = None,
     ) -> None:
         import optuna
 
-        self._rungs = rungs
+        self._rungs, self._at_once = rungs, at_once
 
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         self._goal, self._evaluate, self._listener, self._keep, self._clock = goal, evaluate, listener, keep, clock
@@ -115,12 +117,7 @@ class Study:
         rung: Rung | None = "one-shot"
         alive = list(course)
         while rung is not None and alive:
-            if rung != "one-shot" and not in_time():
-                for number in alive:
-                    done[number] = done[number].model_copy(update={"reason": _OUT_OF_TIME})
-                    self._end(done[number])
-                break
-            alive = self._climb(rung, alive, done)
+            alive = self._climb(rung, alive, done, in_time)
             rung = next_rung(rung, self._rungs)
         for number, trial in zip(course, asked, strict=True):
             self._tell(trial, done[number])
@@ -128,12 +125,20 @@ class Study:
                 self._keep(done[number])
         self.trials += [done[number] for number in course]
 
-    def _climb(self, rung: Rung, alive: list[int], done: dict[int, Trial]) -> list[int]:
-        """Evaluate all that are alive at a rung; who goes on."""
+    def _climb(self, rung: Rung, alive: list[int], done: dict[int, Trial], in_time: Callable[[], bool]) -> list[int]:
+        """Evaluate those that are alive at a rung, as far as there is time to train; who goes on."""
         asks = [Ask(number, done[number].strengths, rung) for number in alive]
-        self._listener(Doing(f"search: trials {', '.join(str(n) for n in alive)}, {_WORDS[rung]}"))
+        outcomes: list[tuple[Ask, Outcome]] = []
+        for first in range(0, len(asks), self._at_once):
+            some = asks[first : first + self._at_once]
+            if rung != "one-shot" and not in_time():
+                for ask in asks[first:]:
+                    done[ask.number] = done[ask.number].model_copy(update={"reason": _OUT_OF_TIME})
+                break
+            self._listener(Doing(f"search: trials {', '.join(str(ask.number) for ask in some)}, {_WORDS[rung]}"))
+            outcomes += zip(some, self._evaluate(some), strict=True)
         fresh = []
-        for ask, outcome in zip(asks, self._evaluate(asks), strict=True):
+        for ask, outcome in outcomes:
             trial = _with_outcome(done[ask.number], outcome, rung, self._goal)
             done[ask.number] = trial
             if trial.state == "stopped" and trial.metric is not None and trial.gz_bytes is not None:
