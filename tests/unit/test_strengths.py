@@ -270,6 +270,6 @@ def test_a_budget_is_looked_at_between_trials() -> None:
     trained = lambda: float(sum(ask.rung == "long" for ask in land.asked))  # noqa: E731
     study = Study(Space(1.0), Goal(Target(), ACCURACY, 0.95), land, 1, clock=trained, rungs=("one-shot", "long"),
                   at_once=1)  # fmt: skip
-    trials = study.run(None, 6.0)
-    assert [trial.state for trial in trials].count("finished") == 6
+    trials = study.run(None, 5.0)
+    assert [trial.state for trial in trials].count("finished") == 5
     assert any(trial.reason == "the budget was used up" for trial in trials)
