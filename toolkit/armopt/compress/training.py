@@ -62,6 +62,8 @@ def fine_tune(
     if epochs == 0:  # `fit` refuses it
         keeping.project_onto(model)
         return
+    # Slots that are made within the first step have TensorFlow trace that step twice.
+    model.optimizer.build(model.trainable_variables)
     lesson = lesson_of(teacher, task, train, settings)
     progress = _Progress(on_step, steps_per_epoch(len(train), batch), epochs)
     options = {"batch_size": batch, "epochs": epochs, "verbose": 0, "callbacks": [keeping, *callbacks, progress]}
