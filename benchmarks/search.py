@@ -122,7 +122,7 @@ class Bench:
 
         space = Space(self.width)
         study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=seed))
-        evaluate = Evaluator(self.plan, (), building(self.builder, self.builder), self.runs.draft, {})
+        evaluate = Evaluator(self.plan, tuple, building(self.builder, self.builder), self.runs.draft, {})
         found: list[Point] = []
         began, number = time.monotonic(), 0
         while time.monotonic() - began < budget_s:

@@ -51,12 +51,9 @@ def test_an_untrained_file_that_nearly_fits_is_trained() -> None:
         figures = measured(
             cycles=int(500_000 * over), sram_bytes=int(100_000 * over), flash_bytes=int(60_000 * over)
         )  # fmt: skip
-        trial = Trial(
-            number=0, path="ptq", strengths={}, state="stopped", metric=0.9, gz_bytes=1, npu=figures.npu,
-            latency_ms=figures.latency_ms.p50 if figures.latency_ms else None, interval_ms=figures.interval_ms,
-        )  # fmt: skip
-        assert judged(trial, goal, target).verdict == "missed"
-        assert (judged(trial, goal, goal.before_training).verdict != "met") is hopeless
+        outcome = Outcome("ptq", 0.9, 1, figures)
+        assert judged(outcome, goal, target).verdict == "missed"
+        assert (judged(outcome, goal, goal.before_training).verdict != "met") is hopeless
 
 
 def test_what_is_left_to_the_cpu_has_no_latency_to_search_by_unless_allowed() -> None:
@@ -67,5 +64,5 @@ def test_what_is_left_to_the_cpu_has_no_latency_to_search_by_unless_allowed() ->
         (Target(max_latency_ms=2.0, allow_fallback=True), True),
     ):
         goal = Goal(target, METRIC, 0.95, "estimated")
-        assert (judged(trial, goal, target).verdict == "met") is known
+        assert (judged(Outcome("ptq", 0.9, 1, left), goal, target).verdict == "met") is known
         assert (excesses(goal, trial)["latency"] == pytest.approx(-0.5)) is known

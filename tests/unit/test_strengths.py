@@ -191,6 +191,50 @@ def _meets(outcome: Outcome, goal: Goal) -> bool:
     return in_time and goal.source_metric - (outcome.metric or 0) <= goal.target.max_drop
 
 
+def test_guesses_that_fit_are_trained_at_once_and_later_trials_are_not() -> None:
+    study, land = a_study(Goal(Target(max_latency_ms=2.0), ACCURACY, 0.95), widest=0.5, guesses_fit=True)
+    study.run(8, None)
+    untrained = {ask.number for ask in land.asked if ask.rung == "one-shot"}
+    assert untrained == set(range(GENERATION, 2 * GENERATION))
+    assert {ask.number for ask in land.asked if ask.rung == "short"} >= set(range(GENERATION))
+
+
+@pytest.mark.parametrize(
+    ("limits", "evidence", "decides"),
+    [
+        ({"max_latency_ms": 2.0, "max_drop": 0.01}, "modelled", True),
+        ({"max_latency_ms": 2.0, "max_gz_bytes": 9}, "modelled", False),
+        ({"max_sram_bytes": 9}, "estimated", False),
+        ({"max_latency_ms": 2.0}, "estimated", False),
+        ({"max_latency_ms": 2.0}, "measured", False),
+    ],
+)
+def test_width_decides_where_no_limit_but_a_modelled_latency_can_be_missed_untrained(
+    limits: dict[str, Any], evidence: Any, decides: bool
+) -> None:
+    assert Goal(Target(**limits), ACCURACY, 0.95, evidence).width_decides is decides
+
+
+def test_on_a_board_few_rounds_do_not_end_a_trial_and_its_own_percentile_is_judged() -> None:
+    """A draft is measured after the fewest rounds: that its interval straddles the limit is no reason to drop it."""
+    target = Target(max_latency_ms=2.0, percentile="p90", evidence="measured")
+    goal = Goal(target, ACCURACY, 0.95, "measured")
+    cases = {(1.9, 2.1): ("finished", False), (2.1, 2.3): ("infeasible", False), (1.5, 1.9): ("finished", True)}
+    for interval, (state, meets) in cases.items():
+        found = measured(2.0).model_copy(
+            update={
+                "evidence": "measured", "interval_ms": interval, "percentile": "p90",
+                "latency_ms": Latency(p50=1.8, p90=sum(interval) / 2, runs=9),
+            }
+        )  # fmt: skip
+
+        def seen(asks: Sequence[Ask], found: Measurement = found) -> list[Outcome]:
+            return [Outcome("channels/ptq", 0.9, 100, found) for _ in asks]
+
+        [trial] = Study(Space(1.0), goal, seen, 1).run(1, None)
+        assert (trial.state, trial.meets_target) == (state, meets)
+
+
 def test_a_search_with_nothing_to_turn_is_refused() -> None:
     named = {"epochs": 1.0, "distill": 0.0}
     space = Space(None, frozenset(), named)

@@ -25,13 +25,13 @@ from armopt.search.strengths.evaluate import Evaluator, building
 from armopt.search.strengths.known import Memory
 from armopt.search.strengths.ladder import FULL_SHARE, rungs_of
 from armopt.search.strengths.recipe import recipe_of, scheduled
-from armopt.search.strengths.sensitivity import sensitivities
+from armopt.search.strengths.sensitivity import sensitivities, touchable
 from armopt.search.strengths.space import Space
 from armopt.search.strengths.study import Study
 from armopt.search.strengths.told import Goal, winners
 
 # Raised whenever the same strengths would mean another model, or the sampler would ask otherwise.
-REVISION = 3
+REVISION = 4
 # A winner on val that fails on test gives way to the next, so often.
 _CANDIDATES = 3
 _NAMED = ("width", "sparsity", "clusters", "distill")
@@ -85,7 +85,7 @@ def search_strengths(
         UsageError: nothing is left to search.
     """
     began, store, listener = time.monotonic(), runs.store, runs.listener
-    goal = Goal(target, ready.task.metric, builder.source_metric("val"))
+    goal = Goal(target, ready.task.metric, builder.source_metric("val"), runs.evidence)
     seed = plan.settings_of("ptq").seed
     fixed: dict[str, Strength] = {key: float(str(named[key])) for key in _NAMED if key in named}
     if "epochs" in named:
@@ -96,15 +96,18 @@ def search_strengths(
         listener(Note(f"nothing to search for: {hopeless}"))
         return _nothing(plan, SearchRecord(seed=seed, source_metric=_finite(goal.source_metric), trials=()))
     has_channels = widest is not None and "channels" in stages
-    known = _sensitivities(ready, plan, has_channels, store, builder, listener)
-    space = Space(widest, stages, fixed, len({one.name for one in known if one.kind == "prune"}))
+    known = _Sensitivities(ready, plan, has_channels, store, builder, listener)
+    space = Space(widest, stages, fixed, touchable(ready.source.model, plan.settings_of("channels")))
     subject = key_of("search", REVISION, builder.key("float"), runs.device.model_dump(), runs.threads, runs.identity)
     name = key_of(target.model_dump(), plan.model_dump(), space.identity, seed)
     memory = Memory(store, subject, name)
     before = memory.known(space)
     evaluate = Evaluator(plan, known, building(hands, builder, listener), runs.draft, fixed)
     rungs = rungs_of(_steps(plan, len(ready.data.train)))
-    study = Study(space, goal, evaluate, seed, before, listener, memory.keep, rungs=rungs, at_once=hands.at_once)
+    study = Study(
+        space, goal, evaluate, seed, before, listener, memory.keep,
+        rungs=rungs, at_once=hands.at_once, guesses_fit=goal.width_decides and "width" not in fixed,
+    )  # fmt: skip
     left_s = None if effort.budget_s is None else effort.budget_s - (time.monotonic() - began)
     trials = study.run(effort.trials or (None if effort.budget_s else DEFAULT_TRIALS), left_s)
     best = winners(goal, trials)[:_CANDIDATES]
@@ -113,7 +116,7 @@ def search_strengths(
         source_metric=_finite(goal.source_metric),
         trials=tuple(trials),
         pareto=_front(trials, goal),
-        sensitivities=known,
+        sensitivities=known.measured,
         known_before=len(before),
         seconds=round(time.monotonic() - began, 2),
     )
@@ -164,19 +167,30 @@ def _widest(
     return None, f"'ptq' {reason}" if reason else None
 
 
-def _sensitivities(
-    ready: Ready, plan: Profile, has_channels: bool, store: Store, builder: NodeBuilder, listener: Listener
-) -> tuple[Sensitivity, ...]:
-    """Measured once for a model, its data and the layers that may be touched."""
-    settings = plan.settings_of("channels")
-    key = key_of("sensitivity", REVISION, builder.key("float"), settings.model_dump(), has_channels)
-    entry = store.get(key)
-    if entry is None:
-        listener(Note("measuring how sensitive each layer is, once"))
-        found = sensitivities(ready.source.model, ready.data, ready.task, settings, has_channels, listener)
-        record = {"kind": "sensitivity", "node": "", "model": ready.source.name, "seconds": 0.0}
-        entry = store.put(key, lambda folder: {**record, "found": [one.model_dump() for one in found]})
-    return tuple(Sensitivity.model_validate(one) for one in entry.record["found"])
+class _Sensitivities:
+    """Measured once for a model, its data and the layers that may be touched, when first asked for."""
+
+    def __init__(
+        self, ready: Ready, plan: Profile, has_channels: bool, store: Store, builder: NodeBuilder, listener: Listener
+    ) -> None:
+        self._ready, self._settings, self._has_channels = ready, plan.settings_of("channels"), has_channels
+        self._store, self._listener = store, listener
+        self._key = key_of("sensitivity", builder.key("float"), self._settings.model_dump(), has_channels)
+        self.measured: tuple[Sensitivity, ...] = ()
+
+    def __call__(self) -> tuple[Sensitivity, ...]:
+        self.measured = self.measured or self._found()
+        return self.measured
+
+    def _found(self) -> tuple[Sensitivity, ...]:
+        entry = self._store.get(self._key)
+        if entry is None:
+            self._listener(Note("measuring how sensitive each layer is, once"))
+            source, data, task = self._ready.source, self._ready.data, self._ready.task
+            found = sensitivities(source.model, data, task, self._settings, self._has_channels, self._listener)
+            record = {"kind": "sensitivity", "node": "", "model": source.name, "seconds": 0.0}
+            entry = self._store.put(self._key, lambda folder: {**record, "found": [one.model_dump() for one in found]})
+        return tuple(Sensitivity.model_validate(one) for one in entry.record["found"])
 
 
 def _front(trials: Sequence[Trial], goal: Goal) -> tuple[int, ...]:

@@ -9,11 +9,11 @@ from armopt.core.errors import ConversionError, ModelError
 from armopt.core.events import Event, Listener, TrainingStep, silent
 from armopt.core.profile import Profile
 from armopt.core.records import Measurement
-from armopt.core.search_record import Rung, Sensitivity, Strength
+from armopt.core.search_record import Rung, Strength
 from armopt.search.builder import Builder, Built, Scoring
 from armopt.search.nodes import NodeBuilder
 from armopt.search.strengths.ladder import SHARE_OF_TRAINING
-from armopt.search.strengths.recipe import Recipe, recipe_of, scheduled
+from armopt.search.strengths.recipe import Known, Recipe, recipe_of, scheduled
 
 # What is compared is the .tflite on val; the float models between are not scored.
 ON_VAL = Scoring(splits=("val",), float_models=False)
@@ -49,7 +49,7 @@ class Evaluator:
 
     Args:
         plan: profile whose settings hold where the strengths say nothing.
-        known: how sensitive layers are.
+        known: tells how sensitive layers are, where a trial depends on it.
         build_all: builds the leaves of profiles under `ON_VAL`.
         measure: runs a built file on the device; one after the other.
         named: strengths that hold for all trials.
@@ -58,7 +58,7 @@ class Evaluator:
     def __init__(
         self,
         plan: Profile,
-        known: Sequence[Sensitivity],
+        known: Known,
         build_all: BuildAll,
         measure: Callable[[Built], Measurement],
         named: Mapping[str, Strength],

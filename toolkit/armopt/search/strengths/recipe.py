@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from glob import escape
 from types import MappingProxyType
@@ -18,6 +18,9 @@ _SPARSITY_SPREAD = 0.5
 _ROUNDING = 1e-9
 _NONE: Mapping[str, Strength] = MappingProxyType({})
 _QAT_OF = {(): "qat", ("prune",): "pqat", ("cluster",): "cqat", ("prune", "cluster"): "pcqat"}
+
+Known = Callable[[], Sequence[Sensitivity]]
+"""How sensitive layers and groups are. Measuring it takes a while: it is asked only where the strengths need it."""
 
 
 @dataclass(frozen=True)
@@ -36,14 +39,14 @@ class Recipe:
 
 
 def recipe_of(
-    chosen: Mapping[str, Strength], plan: Profile, known: Sequence[Sensitivity], named: Mapping[str, Strength] = _NONE
+    chosen: Mapping[str, Strength], plan: Profile, known: Known, named: Mapping[str, Strength] = _NONE
 ) -> Recipe:
     """The path and settings that the strengths stand for.
 
     Args:
         chosen: a point of the space; a technique that is absent is left out.
         plan: profile whose settings hold where the search says nothing.
-        known: how sensitive layers and groups are; without it all are treated alike.
+        known: how sensitive layers and groups are; where it knows of none all are treated alike.
         named: strengths that hold for all trials.
     """
     strengths = {**chosen, **named}
@@ -52,11 +55,13 @@ def recipe_of(
     if strengths.get("width", 1.0) < 1.0:
         inner.append("channels")
         nodes["channels"] = _channels(strengths, known)
-    spared = _most_sensitive(known, int(strengths.get("spared", 0)))
-    if "sparsity" in named or strengths.get("sparsity", 0.0) >= LEAST_SPARSITY - _ROUNDING:
+    is_pruned = "sparsity" in named or strengths.get("sparsity", 0.0) >= LEAST_SPARSITY - _ROUNDING
+    is_clustered = bool(strengths.get("clusters", 0))
+    spared = _most_sensitive(known, int(strengths.get("spared", 0))) if is_pruned or is_clustered else ()
+    if is_pruned:
         inner.append("prune")
         nodes["/".join(inner)] = {**_sparsities(strengths, known), "spare": spared}
-    if strengths.get("clusters", 0):
+    if is_clustered:
         inner.append("cluster")
         nodes["/".join(inner)] = {**_clusters(strengths, known), "spare": spared}
     kinds = tuple(stage for stage in inner if stage != "channels")
@@ -85,30 +90,30 @@ def scheduled(recipe: Recipe, share: float) -> Profile:
     return profile.model_copy(update={"nodes": nodes})
 
 
-def _channels(strengths: Mapping[str, Strength], known: Sequence[Sensitivity]) -> dict[str, object]:
+def _channels(strengths: Mapping[str, Strength], known: Known) -> dict[str, object]:
     width, tilt = float(strengths["width"]), float(strengths.get("width_tilt", 0.0))
-    ranks = _ranks(known, "channels")
+    ranks = _ranks(known(), "channels") if tilt else {}
     widths = {name: min(1.0, width * (1 + _WIDTH_SPREAD * tilt * rank)) for name, rank in ranks.items()}
-    return {"width": width, "widths": widths if tilt else {}}
+    return {"width": width, "widths": widths}
 
 
-def _sparsities(strengths: Mapping[str, Strength], known: Sequence[Sensitivity]) -> dict[str, object]:
+def _sparsities(strengths: Mapping[str, Strength], known: Known) -> dict[str, object]:
     sparsity, tilt = float(strengths["sparsity"]), float(strengths.get("sparsity_tilt", 0.0))
-    ranks = _ranks(known, "prune")
+    ranks = _ranks(known(), "prune") if tilt else {}
     # Towards 1 steps count for what they leave: 90% is as far from 95% as 80% from 90%.
     by_layer = {
         escape(name): 1 - (1 - sparsity) ** (1 - _SPARSITY_SPREAD * tilt * rank) for name, rank in ranks.items()
     }
-    return {"sparsity": sparsity, "layer_sparsity": by_layer if tilt else {}}
+    return {"sparsity": sparsity, "layer_sparsity": by_layer}
 
 
-def _clusters(strengths: Mapping[str, Strength], known: Sequence[Sensitivity]) -> dict[str, object]:
+def _clusters(strengths: Mapping[str, Strength], known: Known) -> dict[str, object]:
     clusters, tilt = int(strengths["clusters"]), float(strengths.get("clusters_tilt", 0.0))
-    ranks = _ranks(known, "cluster")
+    ranks = _ranks(known(), "cluster") if tilt else {}
     by_layer = {
         escape(name): max(FEWEST_SHARED, min(256, round(clusters * 2 ** (tilt * rank)))) for name, rank in ranks.items()
     }
-    return {"clusters": clusters, "layer_clusters": by_layer if tilt else {}}
+    return {"clusters": clusters, "layer_clusters": by_layer}
 
 
 def _ranks(known: Sequence[Sensitivity], kind: str) -> dict[str, float]:
@@ -118,8 +123,8 @@ def _ranks(known: Sequence[Sensitivity], kind: str) -> dict[str, float]:
     return {item.name: 2 * place / last - 1 for place, item in enumerate(found)} if last > 0 else {}
 
 
-def _most_sensitive(known: Sequence[Sensitivity], count: int) -> tuple[str, ...]:
-    found = sorted((item for item in known if item.kind == "prune"), key=lambda item: -_drop(item))
+def _most_sensitive(known: Known, count: int) -> tuple[str, ...]:
+    found = sorted((item for item in (known() if count else ()) if item.kind == "prune"), key=lambda item: -_drop(item))
     return tuple(escape(item.name) for item in found[:count])
 
 

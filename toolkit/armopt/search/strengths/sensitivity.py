@@ -56,6 +56,11 @@ def sensitivities(
     return tuple(found)
 
 
+def touchable(model: Any, settings: StageSettings) -> int:
+    """How many layers the settings let be pruned or clustered."""
+    return len({kernel.layer for kernel in prunable(model, settings)})
+
+
 def _changes(
     model: Any, copy: Any, data: Data, task: Task, settings: StageSettings, with_channels: bool
 ) -> Iterator[tuple[Any, str, float, Any]]:

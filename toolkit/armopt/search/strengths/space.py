@@ -92,12 +92,12 @@ class Space:
     def first_guesses(self) -> list[dict[str, Strength]]:
         """Strengths to begin with: a stair from as wide as fits to small, then plain, smaller, and where accuracy ends.
 
-        A budget may end with them, so that those come first that are most likely worth having. Some share a width, and
-        with it the training of their channels.
+        A budget may end with them, so that those come first that are most likely worth having, in their cheapest form:
+        all but the plain one are quantized after training. Some share a width, and so the training of their channels.
         """
         plain: dict[str, Strength] = {
             "width_tilt": 0.0, "sparsity": LEAST_SPARSITY - _STEP, "sparsity_tilt": 0.0, "clusters": 0,
-            "clusters_tilt": 0.0, "spared": 0, "qat": True, "epochs": 1.0, "distill": 0.5,
+            "clusters_tilt": 0.0, "spared": 0, "qat": False, "epochs": 1.0, "distill": 0.5,
         }  # fmt: skip
         widest = self.widest if self.has_channels and self.widest is not None else 1.0
         narrow, narrower, narrowest = (max(share * widest, self.narrowest) for share in (0.8, 0.6, 0.4))
@@ -106,7 +106,7 @@ class Space:
             {"width": widest, **small},
             {"width": narrow, **small},
             {"width": narrower, **small},
-            {"width": widest},
+            {"width": widest, "qat": True},
             {"width": narrower, "sparsity": 0.7, "clusters": 12},
             {"width": narrowest, "sparsity": 0.8, "clusters": 8},
         )

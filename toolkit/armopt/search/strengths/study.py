@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from armopt.core.errors import UsageError
 from armopt.core.events import Doing, Listener, Note, SearchProgress, silent
 from armopt.core.gate import Judgement, Observed, judge
-from armopt.core.records import Latency, Metric
+from armopt.core.records import Measurement, Metric
 from armopt.core.search_record import RUNGS, Rung, Trial
 from armopt.core.target import Target
 from armopt.search.strengths.evaluate import Ask, Outcome
@@ -50,6 +50,7 @@ class Study:
         clock: seconds, for the budget.
         rungs: on which trials are compared.
         at_once: how many trials are evaluated side by side; between them a budget is looked at.
+        guesses_fit: the first guesses keep all limits that an untrained file can miss: they are trained at once.
         sampler: what asks after the first guesses; None: TPE, as `tpe` makes it.
     """
 
@@ -65,11 +66,12 @@ class Study:
         clock: Clock = time.monotonic,
         rungs: Sequence[Rung] = RUNGS,
         at_once: int = GENERATION,
+        guesses_fit: bool = False,
         sampler: BaseSampler | None = None,
     ) -> None:
         import optuna
 
-        self._rungs, self._at_once = rungs, at_once
+        self._rungs, self._at_once, self._guesses_fit = rungs, at_once, guesses_fit
 
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         self._goal, self._evaluate, self._listener, self._keep, self._clock = goal, evaluate, listener, keep, clock
@@ -114,7 +116,8 @@ class Study:
             number: Trial(number=number, path="", strengths=strengths, state="stopped")
             for number, strengths in course.items()
         }
-        rung: Rung | None = "one-shot"
+        # There is nothing yet to compare guesses with: untrained, all would go on.
+        rung: Rung | None = self._rungs[1 if self._guesses_fit and not first else 0]
         alive = list(course)
         while rung is not None and alive:
             alive = self._climb(rung, alive, done, in_time)
@@ -207,26 +210,22 @@ def _with_outcome(trial: Trial, outcome: Outcome, rung: Rung, goal: Goal) -> Tri
             "seconds": round(trial.seconds + outcome.seconds, 2),
         }
     )
-    verdict = judged(seen, goal, goal.target)
-    hopeless = judged(seen, goal, goal.before_training) if rung == "one-shot" else None
-    if hopeless is not None and hopeless.verdict not in (None, "met"):
+    verdict = judged(outcome, goal, goal.target)
+    hopeless = judged(outcome, goal, goal.before_training) if rung == "one-shot" else None
+    if hopeless is not None and hopeless.verdict not in (None, "met") and not _more_rounds_may_tell(hopeless, measured):
         return seen.model_copy(update={"state": "infeasible", "reason": hopeless.reason})
     return seen.model_copy(update={"meets_target": verdict.verdict in (None, "met")})
 
 
-def judged(trial: Trial, goal: Goal, target: Target) -> Judgement:
+def _more_rounds_may_tell(judgement: Judgement, measured: Measurement) -> bool:
+    return measured.evidence == "measured" and judgement.verdict == "inconclusive"
+
+
+def judged(outcome: Outcome, goal: Goal, target: Target) -> Judgement:
     """The gate's judgement of a trial's figures on val."""
-    observed = Observed(
-        metric=trial.metric,
-        source_metric=goal.source_metric,
-        gz_bytes=trial.gz_bytes,
-        instructions=trial.instructions,
-        latency_ms=Latency(p50=trial.latency_ms) if trial.latency_ms is not None else None,
-        interval_ms=trial.interval_ms,
-        evidence=goal.evidence,
-        npu=trial.npu,
-    )
-    return judge(target, observed, goal.metric)
+    assert outcome.measured is not None
+    figures = {"metric": outcome.metric, "source_metric": goal.source_metric, "gz_bytes": outcome.gz_bytes}
+    return judge(target, Observed.by(outcome.measured, **figures), goal.metric)
 
 
 def trial_line(trial: Trial, metric: Metric) -> str:

@@ -45,6 +45,13 @@ class Goal:
             update["max_latency_ms"] = target.max_latency_ms / (1 - NPU_MARGIN)
         return target.model_copy(update=update)
 
+    @property
+    def width_decides(self) -> bool:
+        """True where an untrained file misses no limit that the widest model keeps: none on size, memory, or an NPU."""
+        target = self.target
+        sizes = (target.max_gz_bytes, target.max_sram_bytes, target.max_flash_bytes)
+        return self.evidence == "modelled" and all(limit is None for limit in sizes)
+
 
 def _widened(limit: int | None, margin: float) -> int | None:
     return None if limit is None else int(limit / (1 - margin))
