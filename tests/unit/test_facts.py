@@ -18,16 +18,29 @@ from armopt.core.errors import DeviceError
 from armopt.core.host import Host
 from armopt.runners.ssh import facts as host_side
 from armopt.runners.ssh.board_folder import BoardFolder
+from armopt.runners.ssh.board_scripts import board_script
 from armopt.runners.ssh.facts import look, parse_facts
 from armopt.runners.ssh.here import HereConnection
 
-SCRIPT = Path(host_side.__file__).with_name("board") / "facts.py"
+BOARD = Path(host_side.__file__).with_name("board")
+MODULES = ("system_files", "disturbances")
 
 
 @pytest.fixture
-def board() -> Any:
+def script(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What is sent to a board, as a file."""
+    path = tmp_path_factory.mktemp("sent") / "facts.py"
+    path.write_bytes(board_script("facts"))
+    return path
+
+
+@pytest.fixture
+def board(monkeypatch: pytest.MonkeyPatch) -> Any:
     """The board's script as a module of this process."""
-    spec = importlib.util.spec_from_file_location("board_side_facts", SCRIPT)
+    monkeypatch.syspath_prepend(str(BOARD))
+    for name in MODULES:
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    spec = importlib.util.spec_from_file_location("board_side_facts", BOARD / "facts.py")
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
@@ -60,12 +73,12 @@ def pi(board: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
-    monkeypatch.setattr(board, "ROOT", str(tmp_path))
+    monkeypatch.setattr(sys.modules["system_files"], "ROOT", str(tmp_path))
     return board
 
 
-def test_a_real_system_tells_facts_that_are_believed(tmp_path: Path) -> None:
-    command = [sys.executable, "-I", str(SCRIPT), "no/such/folder", str(tmp_path / "none")]
+def test_a_real_system_tells_facts_that_are_believed(script: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-I", str(script), "no/such/folder", str(tmp_path / "none")]
     done = subprocess.run(command, capture_output=True, check=True, timeout=20)
     facts = parse_facts(b"a login script's line\n" + done.stdout)
     assert facts.machine == os.uname().machine
@@ -77,7 +90,8 @@ def test_a_real_system_tells_facts_that_are_believed(tmp_path: Path) -> None:
 
 
 def test_the_script_has_no_newer_syntax_than_python_3_6() -> None:
-    ast.parse(SCRIPT.read_text(encoding="utf-8"), feature_version=(3, 6))
+    for name in ("facts", *MODULES):
+        ast.parse((BOARD / f"{name}.py").read_text(encoding="utf-8"), feature_version=(3, 6))
 
 
 def test_a_raspberry_pi_is_read_as_its_files_say(pi: Any) -> None:
@@ -125,10 +139,10 @@ def test_a_busy_process_is_named_and_this_one_is_not(board: Any) -> None:
     assert told["busy_cores"] > 0.1
 
 
-def test_a_file_system_that_runs_no_programs_or_takes_no_files_is_seen(tmp_path: Path) -> None:
+def test_a_file_system_that_runs_no_programs_or_takes_no_files_is_seen(script: Path, tmp_path: Path) -> None:
     mount = 'mount -t tmpfs -o noexec,ro,size=1m,nr_inodes=9 none "$1" && exec "$2" -I "$3" "$1"'
     command = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", mount, "sh"]
-    done = subprocess.run([*command, str(tmp_path), sys.executable, str(SCRIPT)], capture_output=True, check=False)
+    done = subprocess.run([*command, str(tmp_path), sys.executable, str(script)], capture_output=True, check=False)
     if not done.stdout:
         pytest.skip("nothing can be mounted here")
     folder = parse_facts(done.stdout).folder

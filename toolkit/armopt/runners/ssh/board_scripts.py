@@ -8,7 +8,7 @@ from pathlib import Path
 _FOLDER = Path(__file__).with_name("board")
 # script -> the modules that it imports, in their order.
 _MODULES = {
-    "facts": (),
+    "facts": ("system_files", "disturbances"),
     "files": ("board_common",),
     "lock": ("board_common",),
     "runs": ("board_common", "lock", "supervise"),
