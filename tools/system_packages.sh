@@ -1,8 +1,9 @@
 #!/bin/bash
-# Installs what only the system's package manager can bring: a Python with venv, a C compiler for the counting plugin,
-# QEMU's user-mode emulator, mmdebstrap for the emulated board's file system, LLVM for the cycles of its code, and for
-# boards over SSH an ssh client, QEMU's system emulator (the virtual board) and an sshd for the tests; and on Debian the
-# browser in which the tests open the page of `armopt report` (Ubuntu has it as a snap only: there they are skipped).
+# Installs what only the system's package manager can bring: a Python with venv, a C compiler for the counting plugin and
+# a C++ one for the tests of headers, QEMU's user-mode emulator, mmdebstrap for the emulated board's file system, LLVM
+# for the cycles of its code, and for boards over SSH an ssh client, QEMU's system emulator (the virtual board) and an
+# sshd for the tests; and on Debian the browser in which the tests open the page of `armopt report` (Ubuntu has it as a
+# snap only: there they are skipped).
 # Asks for nothing that is there.
 set -euo pipefail
 
@@ -16,6 +17,7 @@ elif ! "$python" -c 'import ensurepip, venv' 2>/dev/null; then
     missing+=("python$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')-venv")
 fi
 printf '#include <stdio.h>\n' | cc -E - >/dev/null 2>&1 || missing+=(gcc libc6-dev)
+command -v c++ >/dev/null || missing+=(g++)
 command -v qemu-aarch64 >/dev/null || missing+=(qemu-user)
 command -v qemu-system-aarch64 >/dev/null || missing+=(qemu-system-arm)
 command -v mmdebstrap >/dev/null || missing+=(mmdebstrap)
