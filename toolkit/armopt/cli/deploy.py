@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from armopt.cli.deploy_gate import compared, expect, least_rounds, report
+from armopt.cli.deploy_gate import compared, report, rounds_for
 from armopt.cli.gate_options import exit_code, gate_options, read_gate, show_comparison
 from armopt.cli.output import chatter_to_stderr, json_option, own_stderr, print_record, print_rich, say
 from armopt.cli.target_options import FIELDS, read_target, target_options
@@ -103,8 +103,7 @@ def command(
         from armopt.cli.rollback import roll_back
 
         return roll_back(arguments, as_json)
-    expect(gate, arguments)
-    arguments["rounds"] = least_rounds(gate, arguments)
+    arguments["rounds"] = rounds_for(gate, arguments)
     from armopt.core.events import Note
     from armopt.following import followed
 

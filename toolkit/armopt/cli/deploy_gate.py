@@ -8,45 +8,32 @@ from armopt.cli.gate_options import ROUNDS, Gate
 
 if TYPE_CHECKING:
     from armopt.core.records import Result
-    from armopt.placing import NpuPlace, Place
 
 
-def expect(gate: Gate, arguments: dict[str, Any]) -> None:
-    """Refuse a baseline of another device, evidence or number of threads before an hour of training.
+def rounds_for(gate: Gate, arguments: dict[str, Any]) -> int:
+    """How often a leaf is timed on boards at least: as said, else often enough to be held against the baseline.
+
+    A baseline of another device, evidence or number of threads is refused here, before an hour of training.
 
     Raises:
-        UsageError: it is.
+        UsageError: it is such a baseline.
     """
     from armopt.core.records import Evidence
     from armopt.core.subject import Setting
-    from armopt.placing import NpuPlace
+    from armopt.placing import NpuPlace, find_place
 
+    said: int | None = arguments["rounds"]
     if gate.baseline is None:
-        return
-    place = _place(arguments)
+        return said or 0
+    device = arguments["device"] or (None if arguments["host"] else "pi4")
+    place = find_place(device, arguments["host"], arguments["emulate"], arguments["vela_ini"])
     if isinstance(place, NpuPlace):
         gate.expect(Setting(device=place.kind.name, evidence="estimated"))
-        return
+        return said or 0
     on_boards: Evidence = "functional" if place.kind.functional else "measured"
     evidence: Evidence = on_boards if place.hosts else "modelled"
     gate.expect(Setting(device=place.kind.name, evidence=evidence, threads=arguments["threads"]))
-
-
-def least_rounds(gate: Gate, arguments: dict[str, Any]) -> int:
-    """How often a leaf is timed on boards at least: as said, else often enough to be held against a baseline."""
-    from armopt.placing import NpuPlace
-
-    if arguments["rounds"] is not None or gate.baseline is None:
-        return arguments["rounds"] or 0
-    place = _place(arguments)
-    return 0 if isinstance(place, NpuPlace) or not place.hosts else ROUNDS
-
-
-def _place(arguments: dict[str, Any]) -> Place | NpuPlace:
-    from armopt.placing import find_place
-
-    device = arguments["device"] or (None if arguments["host"] else "pi4")
-    return find_place(device, arguments["host"], arguments["emulate"], arguments["vela_ini"])
+    return ROUNDS if said is None and place.hosts else said or 0
 
 
 def compared(gate: Gate, result: Result) -> Result:
