@@ -73,6 +73,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--importance", choices=("taylor", "l1"), help="default: the profile's")
     parser.add_argument("--width-step", type=int, default=8)
     parser.add_argument("--distill", type=float, help="default: the profile's")
+    parser.add_argument("--learning-rate", type=float, help="of the tuning, at its start; default: the profile's")
     parser.add_argument("--only", nargs="+", default=[""], help="rows whose words hold one of these")
     parser.add_argument("--chain", action="store_true", help="the whole chain at the first width, too")
     parser.add_argument("--workers", type=int, default=0)
@@ -147,6 +148,7 @@ def built(subject: Subject, row: Row, options: argparse.Namespace, seed: int, de
         "width": row.width, "importance": row.importance or "l1", "epochs": options.epochs,
         "width_step": options.width_step,
         **({} if options.distill is None else {"distill": options.distill}),
+        **({} if options.learning_rate is None else {"learning_rate": options.learning_rate}),
     }  # fmt: skip
     plan = (
         find_profile("default")
