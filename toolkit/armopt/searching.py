@@ -175,7 +175,7 @@ class _Sensitivities:
     ) -> None:
         self._ready, self._settings, self._has_channels = ready, plan.settings_of("channels"), has_channels
         self._store, self._listener = store, listener
-        self._key = key_of("sensitivity", builder.key("float"), self._settings.model_dump(), has_channels)
+        self._key = key_of("sensitivity", REVISION, builder.key("float"), self._settings.model_dump(), has_channels)
         self.measured: tuple[Sensitivity, ...] = ()
 
     def __call__(self) -> tuple[Sensitivity, ...]:
