@@ -90,25 +90,25 @@ class Space:
         return {name: distribution for name, distribution in found.items() if name not in left_out}
 
     def first_guesses(self) -> list[dict[str, Strength]]:
-        """Strengths to begin with: a stair from as wide as fits to small, then plain, smaller, and where accuracy ends.
+        """Strengths to begin with: a stair of widths around the middle, then plain, and smaller.
 
-        A budget may end with them, so that those come first that are most likely worth having, in their cheapest form:
-        all but the plain one are quantized after training. Some share a width, and so the training of their channels.
+        A budget may end with them, so that those come first that are most likely worth having. Small models win more by
+        training longer than by training quantization-aware, which is left to the plain guess and to what comes after.
         """
         plain: dict[str, Strength] = {
             "width_tilt": 0.0, "sparsity": LEAST_SPARSITY - _STEP, "sparsity_tilt": 0.0, "clusters": 0,
-            "clusters_tilt": 0.0, "spared": 0, "qat": False, "epochs": 1.0, "distill": 0.5,
+            "clusters_tilt": 0.0, "spared": 0, "qat": True, "epochs": 1.0, "distill": 0.5,
         }  # fmt: skip
         widest = self.widest if self.has_channels and self.widest is not None else 1.0
         narrow, narrower, narrowest = (max(share * widest, self.narrowest) for share in (0.8, 0.6, 0.4))
-        small: dict[str, Strength] = {"sparsity": 0.5, "clusters": 16}
+        small: dict[str, Strength] = {"sparsity": 0.5, "clusters": 16, "qat": False, "epochs": 2.0}
         tried: tuple[dict[str, Strength], ...] = (
-            {"width": widest, **small},
-            {"width": narrow, **small},
             {"width": narrower, **small},
-            {"width": widest, "qat": True},
-            {"width": narrower, "sparsity": 0.7, "clusters": 12},
-            {"width": narrowest, "sparsity": 0.8, "clusters": 8},
+            {"width": narrow, **small},
+            {"width": narrowest, **small},
+            {"width": widest, **small},
+            {"width": widest},
+            {"width": narrower, **small, "sparsity": 0.7, "clusters": 12},
         )
         names = self.distributions()
         kept = [{name: value for name, value in {**plain, **one}.items() if name in names} for one in tried]
