@@ -17,6 +17,7 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatch
 from pathlib import Path
 
 import armopt
@@ -74,7 +75,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--width-step", type=int, default=8)
     parser.add_argument("--distill", type=float, help="default: the profile's")
     parser.add_argument("--learning-rate", type=float, help="of the tuning, at its start; default: the profile's")
-    parser.add_argument("--only", nargs="+", default=[""], help="rows whose words hold one of these")
+    parser.add_argument("--only", nargs="+", default=["*"], help="rows whose words match one of these patterns")
     parser.add_argument("--chain", action="store_true", help="the whole chain at the first width, too")
     parser.add_argument("--workers", type=int, default=0)
     return parser.parse_args()
@@ -105,7 +106,7 @@ def rows_of(subject: Subject, options: argparse.Namespace) -> list[Row]:
     rows += [Row(f"{words}, chosen at random", "channels/ptq", width, "random") for words, width in subject.widths]
     if options.chain:
         rows.append(Row(f"{first[0]}, 50% zeros, 16 shared codes", CHAIN, first[1], chosen))
-    return [row for row in rows if row.leaf == "ptq" or any(part in row.words for part in options.only)]
+    return [row for row in rows if row.leaf == "ptq" or any(fnmatch(row.words, one) for one in options.only)]
 
 
 def print_table(subject: Subject, options: argparse.Namespace) -> None:
