@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from armopt.catalog.profiles import find_profile
 from armopt.core.search_record import Sensitivity
 from armopt.core.tree import Tree
-from armopt.search.strengths.recipe import recipe_of, scheduled
+from armopt.search.strengths.recipe import on_the_way, recipe_of, scheduled
 from armopt.search.strengths.space import Space
 
 PLAN = find_profile("default")
@@ -98,3 +98,22 @@ def test_a_layer_without_which_no_metric_is_left_is_the_most_sensitive() -> None
     [spared] = pruned.spare
     assert fnmatch("lost[1]*", spared) and not fnmatch("lost1x", spared)  # a name, though it looks like a pattern
     assert min(pruned.layer_sparsity.values()) == pruned.layer_sparsity[spared]
+
+
+def test_on_the_way_lie_the_models_before_the_leaf_with_the_very_same_training() -> None:
+    whole = recipe_of({**FULL, "spared": 1, "epochs": 2.0}, PLAN, lambda: KNOWN)
+    parts = [recipe_of(one, PLAN, lambda: KNOWN) for one in on_the_way({**FULL, "spared": 1, "epochs": 2.0})]
+    assert [part.path for part in parts] == ["channels/prune/cluster/ptq", "channels/prune/ptq", "channels/ptq"]
+    trained = scheduled(whole, 1.0)
+    for part in parts:
+        for node in part.profile.tree:
+            if node != part.path:
+                assert scheduled(part, 1.0).settings_of(node) == trained.settings_of(node)
+
+
+def test_what_the_user_named_is_on_every_way() -> None:
+    strengths = {name: value for name, value in FULL.items() if not name.startswith("clusters")}
+    assert [one["qat"] for one in on_the_way(strengths, {"clusters": 8})] == [False]
+    unpruned = {**FULL, "sparsity": 0.25, "qat": False}
+    assert [one["clusters"] for one in on_the_way(unpruned)] == [0]
+    assert on_the_way({**unpruned, "clusters": 0}) == []

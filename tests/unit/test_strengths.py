@@ -57,6 +57,11 @@ class Landscape:
         return Outcome("channels/ptq", accuracy, int(size), measured(5 * width**1.8), seconds=1.0)
 
 
+def of_its_own(trials: Sequence[Trial]) -> list[Trial]:
+    """Those that were asked for, without what lay on their way."""
+    return [trial for trial in trials if trial.on_the_way_of is None]
+
+
 def a_study(goal: Goal, seed: int = 1, widest: float = 1.0, **more: Any) -> tuple[Study, Landscape]:
     land = Landscape()
     return Study(Space(widest), goal, land, seed, **more), land
@@ -126,7 +131,10 @@ def test_too_slow_trials_are_never_trained() -> None:
 def test_few_are_trained_to_the_end_and_those_are_among_the_better() -> None:
     study, land = a_study(Goal(Target(max_latency_ms=3.0, max_drop=0.05), ACCURACY, 0.95), widest=0.7)
     trials = study.run(24, None)
-    rungs = {rung: sum(ask.rung == rung for ask in land.asked) for rung in ("one-shot", "short", "long")}
+    own = {trial.number for trial in of_its_own(trials)}
+    rungs = {
+        rung: sum(ask.rung == rung for ask in land.asked if ask.number in own) for rung in ("one-shot", "short", "long")
+    }
     assert rungs["one-shot"] == 24 > rungs["short"] > rungs["long"] >= 3
     chosen = winners(Goal(Target(max_latency_ms=3.0, max_drop=0.05), ACCURACY, 0.95), trials)[0]
     assert chosen.meets_target and chosen.gz_bytes is not None
@@ -136,7 +144,7 @@ def test_few_are_trained_to_the_end_and_those_are_among_the_better() -> None:
 def test_the_same_seed_asks_the_same_and_a_longer_search_begins_like_a_shorter_one() -> None:
     goal = Goal(Target(max_drop=0.05), ACCURACY, 0.95)
     once, again, longer = (a_study(goal)[0].run(count, None) for count in (12, 12, 20))
-    assert once == again == longer[:12]
+    assert once == again == longer[: len(once)]
     assert a_study(goal, seed=2)[0].run(12, None) != once
 
 
@@ -155,13 +163,14 @@ def test_what_earlier_searches_found_is_known_and_a_search_that_goes_on_starts_f
     trials = a_study(goal, keep=first.keep)[0].run(8, None)
     second = Memory(store, "subject", "second")
     known = second.known(space)
-    assert sorted(t.number for t in known) == [t.number for t in trials if t.metric is not None]
+    assert sorted(t.number for t in known) == [t.number for t in of_its_own(trials) if t.metric is not None]
     third = Memory(store, "subject", "third")
     third.keep(trials[0])
     assert second.known(space) == known
     assert Memory(store, "another model", "first").known(space) == []
     more = a_study(goal, known=known)[0].run(8, None)
-    assert [trial.strengths for trial in more[4:]] != [trial.strengths for trial in trials[4:]]
+    later, first_time = (([trial.strengths for trial in of_its_own(found)][GENERATION:]) for found in (more, trials))
+    assert later != first_time
 
 
 def test_a_search_that_trains_few_to_the_end_finds_smaller_files_than_chance_that_trains_all() -> None:
@@ -169,8 +178,10 @@ def test_a_search_that_trains_few_to_the_end_finds_smaller_files_than_chance_tha
     searched, drawn = [], []
     for seed in range(3):
         study, land = a_study(goal, seed=seed)
-        best = winners(goal, study.run(40, None))[0]
-        assert best.meets_target and sum(ask.rung == "long" for ask in land.asked) < 25
+        trials = study.run(40, None)
+        best, own = winners(goal, trials)[0], {trial.number for trial in of_its_own(trials)}
+        trained = sum(ask.rung == "long" for ask in land.asked if ask.number in own)
+        assert best.meets_target and trained < 25
         searched.append(best.gz_bytes or 0)
         drawn.append(min(one.gz_bytes or 0 for one in _drawn(40, seed) if _meets(one, goal)))
     assert sorted(searched)[1] < sorted(drawn)[1]
@@ -193,10 +204,26 @@ def _meets(outcome: Outcome, goal: Goal) -> bool:
 
 def test_guesses_that_fit_are_trained_at_once_and_later_trials_are_not() -> None:
     study, land = a_study(Goal(Target(max_latency_ms=2.0), ACCURACY, 0.95), widest=0.5, guesses_fit=True)
-    study.run(8, None)
+    own = [trial.number for trial in of_its_own(study.run(8, None))]
     untrained = {ask.number for ask in land.asked if ask.rung == "one-shot"}
-    assert untrained == set(range(GENERATION, 2 * GENERATION))
+    assert untrained == set(own[GENERATION:])
     assert {ask.number for ask in land.asked if ask.rung == "short"} >= set(range(GENERATION))
+
+
+def test_what_lies_on_the_way_of_a_trained_trial_is_scored_once_and_told_as_a_part_of_it() -> None:
+    kept: list[Trial] = []
+    study, land = a_study(Goal(Target(max_latency_ms=2.0), ACCURACY, 0.95), widest=0.5, keep=kept.append)
+    trials = study.run(16, None)
+    found = [trial for trial in trials if trial.on_the_way_of is not None]
+    assert found and [trial.number for trial in trials] == list(range(len(trials)))
+    for trial in found:
+        assert trial.on_the_way_of is not None
+        whole = trials[trial.on_the_way_of]
+        assert (whole.state, whole.rung, trial.rung, trial.strengths["qat"]) == ("finished", "long", "long", False)
+        assert trial.strengths["width"] == whole.strengths["width"]
+    asked = [tuple(ask.strengths.items()) for ask in land.asked if ask.rung == "long"]
+    assert len(asked) == len(set(asked)), "none is built twice"
+    assert sorted(trial.number for trial in kept) == [trial.number for trial in of_its_own(trials)]
 
 
 @pytest.mark.parametrize(
@@ -231,7 +258,7 @@ def test_on_a_board_few_rounds_do_not_end_a_trial_and_its_own_percentile_is_judg
         def seen(asks: Sequence[Ask], found: Measurement = found) -> list[Outcome]:
             return [Outcome("channels/ptq", 0.9, 100, found) for _ in asks]
 
-        [trial] = Study(Space(1.0), goal, seen, 1).run(1, None)
+        trial = Study(Space(1.0), goal, seen, 1).run(1, None)[0]
         assert (trial.state, trial.meets_target) == (state, meets)
 
 
@@ -294,7 +321,8 @@ def test_progress_counts_every_trial_and_names_the_best_that_was_finished() -> N
     study, _ = a_study(goal, listener=told.append)
     trials = study.run(8, None)
     counted = [event for event in told if isinstance(event, SearchProgress)]
-    assert [event.done for event in counted] == list(range(9))
+    own = len(of_its_own(trials))
+    assert sorted({event.done for event in counted}) == list(range(own + 1)) == list(range(9))
     assert counted[-1].best == trial_figures(winners(goal, trials)[0], ACCURACY)
     lines = [event.text for event in told if isinstance(event, Note)]
     assert sorted(lines) == sorted(trial_line(trial, ACCURACY) for trial in trials)

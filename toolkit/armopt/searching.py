@@ -116,7 +116,7 @@ def search_strengths(
         source_metric=_finite(goal.source_metric),
         trials=tuple(trials),
         pareto=_front(trials, goal),
-        sensitivities=known.measured,
+        sensitivities=known.measured if effort.budget_s else known(),
         known_before=len(before),
         seconds=round(time.monotonic() - began, 2),
     )

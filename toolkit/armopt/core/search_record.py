@@ -33,6 +33,9 @@ class Trial(Record):
     number: int
     path: str = Field(description="of the leaf that the strengths make, for example 'channels/prune/pqat'")
     strengths: dict[str, Strength]
+    on_the_way_of: int | None = Field(
+        None, description="number of the trial that it is a part of: a model before its leaf, quantized after training"
+    )
     rung: Rung | None = Field(None, description="None where not even the untrained file could be made")
     state: TrialState = Field(
         description="finished: trained to the end; stopped: others were better at the same rung; infeasible: too slow "

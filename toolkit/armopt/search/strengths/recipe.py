@@ -10,7 +10,7 @@ from types import MappingProxyType
 
 from armopt.core.profile import FEWEST_SHARED, Profile
 from armopt.core.search_record import Sensitivity, Strength
-from armopt.search.strengths.space import LEAST_SPARSITY
+from armopt.search.strengths.space import LEAST_SPARSITY, NO_SPARSITY
 
 # With full tilt the most sensitive group keeps this much more of its channels than the mean, the least as much less.
 _WIDTH_SPREAD = 0.5
@@ -72,6 +72,23 @@ def recipe_of(
     at = {node: {**plan.nodes.get(node, {}), **settings, **nodes.get(node, {})} for node in tree}
     profile = plan.model_copy(update={"tree": tree, "speed_tree": (), "nodes": at})
     return Recipe(path, profile, float(strengths.get("epochs", 1.0)))
+
+
+def on_the_way(chosen: Mapping[str, Strength], named: Mapping[str, Strength] = _NONE) -> list[dict[str, Strength]]:
+    """Strengths of what lies on a trial's own way: each model before its leaf, quantized after training.
+
+    They are trained already when the trial is, so that each costs an export. What the user named stays on.
+    """
+    found, rest = [], {**chosen, "qat": False}
+    if chosen.get("qat", False):
+        found.append(rest)
+    for name, off in (("clusters", 0), ("sparsity", NO_SPARSITY)):
+        if name in named:
+            break
+        if name in chosen and chosen[name] != off:
+            rest = {**rest, name: off}
+            found.append(rest)
+    return found
 
 
 def scheduled(recipe: Recipe, share: float) -> Profile:

@@ -17,6 +17,7 @@ _NARROWEST = 0.25
 LEAST_SPARSITY = 0.3
 _MOST_SPARSITY = 0.9
 _STEP = 0.05
+NO_SPARSITY = LEAST_SPARSITY - _STEP
 CLUSTERS = (0, 8, 12, 16, 24, 32, 64)
 EPOCHS = (0.5, 1.0, 2.0)
 MOST_SPARED = 3
@@ -75,8 +76,7 @@ class Space:
             found["width"] = FloatDistribution(self.narrowest, self.widest)
             found["width_tilt"] = FloatDistribution(0.0, 1.0)
         if "prune" in self.stages:
-            lowest = LEAST_SPARSITY - _STEP
-            found["sparsity"] = FloatDistribution(lowest, _MOST_SPARSITY, step=_STEP)
+            found["sparsity"] = FloatDistribution(NO_SPARSITY, _MOST_SPARSITY, step=_STEP)
             found["sparsity_tilt"] = FloatDistribution(0.0, 1.0)
         if "cluster" in self.stages:
             found["clusters"] = CategoricalDistribution(CLUSTERS)
@@ -90,13 +90,13 @@ class Space:
         return {name: distribution for name, distribution in found.items() if name not in left_out}
 
     def first_guesses(self) -> list[dict[str, Strength]]:
-        """Strengths to begin with: a stair of widths around the middle, then plain, and smaller.
+        """Strengths to begin with: a stair of widths from its middle, then plain, and smaller.
 
         A budget may end with them, so that those come first that are most likely worth having. Small models win more by
         training longer than by training quantization-aware, which is left to the plain guess and to what comes after.
         """
         plain: dict[str, Strength] = {
-            "width_tilt": 0.0, "sparsity": LEAST_SPARSITY - _STEP, "sparsity_tilt": 0.0, "clusters": 0,
+            "width_tilt": 0.0, "sparsity": NO_SPARSITY, "sparsity_tilt": 0.0, "clusters": 0,
             "clusters_tilt": 0.0, "spared": 0, "qat": True, "epochs": 1.0, "distill": 0.5,
         }  # fmt: skip
         widest = self.widest if self.has_channels and self.widest is not None else 1.0

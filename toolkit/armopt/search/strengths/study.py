@@ -20,6 +20,7 @@ from armopt.core.target import Target
 from armopt.search.strengths.evaluate import Ask, Outcome
 from armopt.search.strengths.known import as_known
 from armopt.search.strengths.ladder import Standing, going_on, next_rung
+from armopt.search.strengths.recipe import on_the_way
 from armopt.search.strengths.space import Space
 from armopt.search.strengths.told import Goal, excesses, objectives, winners
 
@@ -86,11 +87,16 @@ class Study:
             self._study.enqueue_trial(guess)
         self._seen: dict[Rung, list[Standing]] = {rung: [] for rung in RUNGS}
         self.trials: list[Trial] = []
+        self._named = space.named
         self._ended: list[Trial] = []
+        self._asked = 0
+        self._beside: list[Trial] = []
         self._wanted: int | None = None
 
     def run(self, trials: int | None, budget_s: float | None) -> list[Trial]:
         """Try so many strengths, or as many as fit into so many seconds; at least one generation.
+
+        What lies on the way of those that were trained is not counted: it is there for the price of an export.
 
         Raises:
             DeviceError: the device failed.
@@ -102,8 +108,8 @@ class Study:
         def in_time() -> bool:
             return budget_s is None or self._clock() - began < budget_s
 
-        while (trials is None or len(self.trials) < trials) and (in_time() or not self.trials):
-            room = GENERATION if trials is None else min(GENERATION, trials - len(self.trials))
+        while (trials is None or self._asked < trials) and (in_time() or not self.trials):
+            room = GENERATION if trials is None else min(GENERATION, trials - self._asked)
             self._generation(room, in_time)
         return self.trials
 
@@ -126,7 +132,9 @@ class Study:
             self._tell(trial, done[number])
             if done[number].reason != _OUT_OF_TIME:
                 self._keep(done[number])
-        self.trials += [done[number] for number in course]
+        self._asked += size
+        self.trials += [*done.values(), *self._beside]
+        self._beside = []
 
     def _climb(self, rung: Rung, alive: list[int], done: dict[int, Trial], in_time: Callable[[], bool]) -> list[int]:
         """Evaluate those that are alive at a rung, as far as there is time to train; who goes on."""
@@ -140,6 +148,9 @@ class Study:
                 break
             self._listener(Doing(f"search: trials {', '.join(str(ask.number) for ask in some)}, {_WORDS[rung]}"))
             outcomes += zip(some, self._evaluate(some), strict=True)
+            if next_rung(rung, self._rungs) is None:
+                trained = [ask for ask, outcome in outcomes[first:] if outcome.metric is not None]
+                self._look_on_the_way(trained, len(self.trials) + len(done), in_time)
         fresh = []
         for ask, outcome in outcomes:
             trial = _with_outcome(done[ask.number], outcome, rung, self._goal)
@@ -159,12 +170,34 @@ class Study:
             self._end(done[number])
         return going
 
+    def _look_on_the_way(self, trained: Sequence[Ask], number: int, in_time: Callable[[], bool]) -> None:
+        """Score the models that were trained on the way to these; their numbers follow those of the generation.
+
+        The sampler is not told: it would learn from several trials of one training as if each were its own.
+        """
+        tried = [trial.strengths for trial in [*self.trials, *self._beside]]
+        parts = [(part, ask.number) for ask in trained for part in on_the_way(ask.strengths, self._named)]
+        for strengths, whole in parts:
+            if strengths in tried or not in_time():
+                continue
+            tried.append(strengths)
+            place = number + len(self._beside)
+            self._listener(Doing(f"search: on the way of trial {whole}"))
+            [outcome] = self._evaluate([Ask(place, strengths, self._rungs[-1])])
+            found = Trial(number=place, path="", strengths=strengths, state="stopped", on_the_way_of=whole)
+            found = _with_outcome(found, outcome, self._rungs[-1], self._goal)
+            if found.state == "stopped":
+                found = found.model_copy(update={"state": "finished"})
+            self._beside.append(found)
+            self._end(found)
+
     def _end(self, trial: Trial) -> None:
         """Tell of a trial on which nothing more is done."""
         self._ended.append(trial)
+        asked = sum(one.on_the_way_of is None for one in self._ended)
         self._listener(Note(trial_line(trial, self._goal.metric)))
         best = next((trial_figures(one, self._goal.metric) for one in winners(self._goal, self._ended)), "")
-        self._listener(SearchProgress(len(self._ended), self._wanted, best))
+        self._listener(SearchProgress(asked, self._wanted, best))
 
     def _tell(self, asked: object, trial: Trial) -> None:
         import optuna
