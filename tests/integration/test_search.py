@@ -139,14 +139,16 @@ def test_a_search_under_a_latency_limit_ends_met_by_what_it_found(
     record = result.search
     assert (result.verdict, record is not None) == ("met", True), result.reason
     assert record is not None and limit.max_latency_ms is not None
-    assert len(record.trials) == 4 and {trial.state for trial in record.trials} <= {"finished", "stopped", "infeasible"}
+    parts = [trial for trial in record.trials if trial.on_the_way_of is not None]
+    assert parts and len(record.trials) - len(parts) == 4
+    assert {trial.state for trial in record.trials} <= {"finished", "stopped", "infeasible"}
     finished = [trial for trial in record.trials if trial.state == "finished"]
     assert finished and all(one.interval_ms and one.interval_ms[1] <= limit.max_latency_ms for one in finished)
     assert {one.kind for one in record.sensitivities} == {"channels", "prune", "cluster"}
     winner = next(trial for trial in record.trials if trial.number == record.winner)
     assert (winner.number in record.pareto, winner.path) == (True, result.chosen)
     counted = [event for event in events if isinstance(event, SearchProgress)]
-    assert [(event.done, event.trials) for event in counted] == [(done, 4) for done in range(5)]
+    assert sorted({(event.done, event.trials) for event in counted}) == [(done, 4) for done in range(5)]
     assert {"000-search.png", "000-search.svg"} <= {file.name for file in (project / "out" / "plots").iterdir()}
     document = json.loads((project / "out" / "result.json").read_text(), parse_constant=pytest.fail)
     jsonschema.validate(document, json.loads(SCHEMA.read_text()))
@@ -224,7 +226,7 @@ def test_a_search_that_was_killed_twice_ends_with_the_trials_of_one_that_was_not
     for name in ("whole", "killed"):
         cache_beside(tmp_path / name)
     whole = finished(begun(project, tmp_path / "whole", limit))
-    for stage in ("untrained", "trained to the end"):
+    for stage in ("trained to the end", "untrained"):
         process = begun(project, tmp_path / "killed", limit)
         assert process.stderr is not None
         assert any(line.startswith("search: ") and stage in line for line in process.stderr)

@@ -46,6 +46,8 @@ def test_the_counts_name_every_way_to_end() -> None:
     trials = tuple(trial(number, state=state) for number, state in enumerate(states))
     told = counts(SearchRecord(seed=1, trials=trials))
     assert told == "search: 5 trials (1 finished, 2 stopped, 1 infeasible, 1 failed)"
+    beside = counts(SearchRecord(seed=1, trials=(trial(0), trial(1, on_the_way_of=0))))
+    assert beside == "search: 1 trial (1 finished); 1 more on the way of those that were trained"
 
 
 def test_a_trial_that_misses_the_target_says_so() -> None:

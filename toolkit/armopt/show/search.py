@@ -74,11 +74,13 @@ def front(record: SearchRecord) -> list[Trial]:
 
 def counts(record: SearchRecord) -> str:
     """How many trials there were, and how they ended."""
-    ended = [(sum(trial.state == state for trial in record.trials), state) for state in _STATES]
+    own = [trial for trial in record.trials if trial.on_the_way_of is None]
+    ended = [(sum(trial.state == state for trial in own), state) for state in _STATES]
     told = ", ".join(f"{count} {state}" for count, state in ended if count)
+    parts = len(record.trials) - len(own)
+    beside = f"; {parts} more on the way of those that were trained" if parts else ""
     known = f"; {record.known_before} known from earlier searches" if record.known_before else ""
-    number = len(record.trials)
-    return f"search: {number} trial{'s' * (number != 1)}{f' ({told})' if told else ''}{known}"
+    return f"search: {len(own)} trial{'s' * (len(own) != 1)}{f' ({told})' if told else ''}{beside}{known}"
 
 
 def strength_words(trial: Trial) -> str:

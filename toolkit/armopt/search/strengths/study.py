@@ -265,7 +265,8 @@ def trial_line(trial: Trial, metric: Metric) -> str:
     """A trial in one line."""
     words = f"{trial.state}: {trial.reason}" if trial.reason else trial.state
     figures = trial_figures(trial, metric)
-    return f"trial {trial.number}, {trial.path or '?'}: {', '.join([figures, words] if figures else [words])}"
+    part = "" if trial.on_the_way_of is None else f", on the way of {trial.on_the_way_of}"
+    return f"trial {trial.number}{part}, {trial.path or '?'}: {', '.join([figures, words] if figures else [words])}"
 
 
 def trial_figures(trial: Trial, metric: Metric) -> str:
