@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 import subprocess
 import sys
@@ -10,8 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from armopt.core.errors import UsageError
 from armopt.core.events import Event, Note, SearchProgress
@@ -21,10 +18,9 @@ from armopt.core.target import Target
 from armopt.search.store import Store
 from armopt.search.strengths.evaluate import Ask, Outcome
 from armopt.search.strengths.known import Memory
-from armopt.search.strengths.ladder import Standing, going_on, next_rung, ranked, rungs_of
 from armopt.search.strengths.space import Space
 from armopt.search.strengths.study import GENERATION, Study, trial_figures, trial_line
-from armopt.search.strengths.told import Goal, excesses, objectives, winners
+from armopt.search.strengths.told import Goal, winners
 
 ACCURACY = Metric(name="accuracy")
 
@@ -65,57 +61,6 @@ def of_its_own(trials: Sequence[Trial]) -> list[Trial]:
 def a_study(goal: Goal, seed: int = 1, widest: float = 1.0, **more: Any) -> tuple[Study, Landscape]:
     land = Landscape()
     return Study(Space(widest), goal, land, seed, **more), land
-
-
-@given(st.lists(st.tuples(st.floats(0, 1), st.integers(1, 100), st.floats(0.1, 9)), min_size=1, max_size=12))
-def test_ranking_keeps_all_and_puts_none_before_one_that_beats_it(figures: list[tuple[float, int, float]]) -> None:
-    seen = [Standing(number, *figure) for number, figure in enumerate(figures)]
-    order = ranked(seen, ACCURACY)
-    assert sorted(order) == list(range(len(figures)))
-    for place, number in enumerate(order):
-        a = seen[number]
-        for later in order[place + 1 :]:
-            b = seen[later]
-            no_worse = b.metric >= a.metric and b.gz_bytes <= a.gz_bytes and (b.latency_ms or 0) <= (a.latency_ms or 0)
-            assert not (no_worse and b.metric > a.metric)
-
-
-def test_the_better_half_of_all_that_were_seen_goes_on() -> None:
-    seen = [Standing(number, 0.9 + 0.01 * number, 100, 1.0) for number in range(8)]
-    assert going_on("short", seen, [4, 5, 2, 1], ACCURACY) == [4, 5]
-    assert going_on("one-shot", seen, [0, 1, 2, 7], ACCURACY) == [2, 7]
-    assert going_on("short", seen[:1], [0], ACCURACY) == [0]
-    assert [next_rung("one-shot"), next_rung("short"), next_rung("long")] == ["short", "long", None]
-
-
-def test_nothing_is_stopped_for_what_says_nothing() -> None:
-    first = [Standing(number, 0.1, 100, 1.0) for number in range(4)]
-    assert going_on("one-shot", first, [0, 1, 2, 3], ACCURACY) == [0, 1, 2, 3]
-    assert rungs_of(150) == ("one-shot", "long")
-    assert rungs_of(400) == ("one-shot", "short", "long")
-    assert next_rung("one-shot", rungs_of(150)) == "long"
-
-
-def test_what_the_target_leaves_open_is_the_objective() -> None:
-    def of(**limits: Any) -> list[str]:
-        known = {"metric": 1.0, "gz_bytes": 2, "latency_ms": 3.0, "interval_ms": (2.0, 4.0)}
-        trial = Trial(number=0, path="ptq", strengths={}, state="finished", **known)
-        names = {1.0: "accuracy", 2.0: "size", 3.0: "latency"}
-        return [names[value] for value, _ in objectives(Goal(Target(**limits), ACCURACY, 0.9), trial)]
-
-    assert of() == ["accuracy", "latency", "size"]
-    assert of(max_latency_ms=1, max_drop=0.01) == ["size"]
-    assert of(max_gz_bytes=9) == ["accuracy", "latency"]
-    assert of(max_latency_ms=1, max_gz_bytes=9, max_drop=0.01) == ["accuracy"]
-
-
-def test_limits_are_met_below_zero_and_missed_above() -> None:
-    goal = Goal(Target(max_latency_ms=2, max_gz_bytes=100, max_drop=0.01), ACCURACY, 0.9)
-    trial = Trial(
-        number=0, path="ptq", strengths={}, state="finished", metric=0.88, gz_bytes=50, latency_ms=2, interval_ms=(1, 3)
-    )
-    found = excesses(goal, trial)
-    assert found["latency"] == pytest.approx(0.5) and found["size"] < 0 and found["drop"] == pytest.approx(0.01)
 
 
 def test_too_slow_trials_are_never_trained() -> None:
@@ -226,22 +171,6 @@ def test_what_lies_on_the_way_of_a_trained_trial_is_scored_once_and_told_as_a_pa
     assert sorted(trial.number for trial in kept) == [trial.number for trial in of_its_own(trials)]
 
 
-@pytest.mark.parametrize(
-    ("limits", "evidence", "decides"),
-    [
-        ({"max_latency_ms": 2.0, "max_drop": 0.01}, "modelled", True),
-        ({"max_latency_ms": 2.0, "max_gz_bytes": 9}, "modelled", False),
-        ({"max_sram_bytes": 9}, "estimated", False),
-        ({"max_latency_ms": 2.0}, "estimated", False),
-        ({"max_latency_ms": 2.0}, "measured", False),
-    ],
-)
-def test_width_decides_where_no_limit_but_a_modelled_latency_can_be_missed_untrained(
-    limits: dict[str, Any], evidence: Any, decides: bool
-) -> None:
-    assert Goal(Target(**limits), ACCURACY, 0.95, evidence).width_decides is decides
-
-
 def test_on_a_board_few_rounds_do_not_end_a_trial_and_its_own_percentile_is_judged() -> None:
     """A draft is measured after the fewest rounds: that its interval straddles the limit is no reason to drop it."""
     target = Target(max_latency_ms=2.0, percentile="p90", evidence="measured")
@@ -288,19 +217,6 @@ def test_a_search_is_known_again_by_another_process() -> None:
         for seed in ("1", "2", "3")
     }
     assert len(keys) == 1
-
-
-def test_an_unknown_latency_is_never_the_better_and_all_that_is_told_is_a_number() -> None:
-    common: dict[str, Any] = {"path": "ptq", "strengths": {}, "state": "finished", "metric": 0.9, "gz_bytes": 9}
-    known = Trial(number=0, latency_ms=500.0, interval_ms=(1.0, 999.0), **common)
-    unknown = [Trial(number=1, latency_ms=0.1, **common), Trial(number=2, **common)]
-    goal = Goal(Target(), ACCURACY, 0.9)
-    assert winners(goal, [*unknown, known])[0] == known
-    bound = Goal(Target(max_latency_ms=1.0, max_instructions=5), ACCURACY, 0.9)
-    for trial in (known, *unknown):
-        assert all(math.isfinite(value) for value, _ in objectives(goal, trial))
-        assert all(math.isfinite(value) for value in excesses(bound, trial).values())
-    assert excesses(bound, unknown[0])["latency"] > excesses(bound, known)["latency"]
 
 
 @pytest.mark.parametrize("metric", [float("nan"), float("inf")])

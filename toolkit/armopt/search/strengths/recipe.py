@@ -55,7 +55,7 @@ def recipe_of(
     if strengths.get("width", 1.0) < 1.0:
         inner.append("channels")
         nodes["channels"] = _channels(strengths, known)
-    is_pruned = "sparsity" in named or strengths.get("sparsity", 0.0) >= LEAST_SPARSITY - _ROUNDING
+    is_pruned = "sparsity" in named or _asks_for_zeros(strengths)
     is_clustered = bool(strengths.get("clusters", 0))
     spared = _most_sensitive(known, int(strengths.get("spared", 0))) if is_pruned or is_clustered else ()
     if is_pruned:
@@ -82,13 +82,20 @@ def on_the_way(chosen: Mapping[str, Strength], named: Mapping[str, Strength] = _
     found, rest = [], {**chosen, "qat": False}
     if chosen.get("qat", False):
         found.append(rest)
-    for name, off in (("clusters", 0), ("sparsity", NO_SPARSITY)):
+    for name, off, is_on in (
+        ("clusters", 0, bool(chosen.get("clusters", 0))),
+        ("sparsity", NO_SPARSITY, _asks_for_zeros(chosen)),
+    ):
         if name in named:
             break
-        if name in chosen and chosen[name] != off:
+        if is_on:
             rest = {**rest, name: off}
             found.append(rest)
     return found
+
+
+def _asks_for_zeros(strengths: Mapping[str, Strength]) -> bool:
+    return strengths.get("sparsity", 0.0) >= LEAST_SPARSITY - _ROUNDING
 
 
 def scheduled(recipe: Recipe, share: float) -> Profile:
