@@ -26,8 +26,8 @@ from armopt.core.records import Node, Result
 
 # Board kinds whose cores stand for those without and with dot product.
 BOARDS = {"A72": "pi4", "A76": "pi5"}
-# Of a small MobileNet much is not multiply-accumulates: half of its instructions take more than half of those.
-MORE_WIDTHS = {"v2": (("half the instructions", 0.45),)}
+# By scope. Much of a small MobileNet is not multiply-accumulates: half its instructions take more than half of those.
+MORE_WIDTHS = {"v2": {"layer": (("half the instructions", 0.45),), "global": (("half the instructions", 0.56),)}}
 CHAIN = "channels/prune/cluster/pcqat"
 
 
@@ -71,9 +71,11 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--fashion", nargs="+", choices=("resnet8", "v1", "v2"), help="models trained on Fashion-MNIST")
     parser.add_argument("--samples", type=int, help="of Fashion-MNIST to train on, so many at random; default: all")
+    parser.add_argument("--trained", type=int, default=5, metavar="EPOCHS", help="of that training; default: 5")
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
     parser.add_argument("--epochs", type=int, default=3, help="of tuning")
     parser.add_argument("--importance", choices=("taylor", "l1"), help="default: the profile's")
+    parser.add_argument("--scope", choices=("layer", "global"), default="layer", help="of the widths")
     parser.add_argument("--width-step", type=int, default=8)
     parser.add_argument("--distill", type=float, help="default: the profile's")
     parser.add_argument("--learning-rate", type=float, help="of the tuning, at its start; default: the profile's")
@@ -93,8 +95,8 @@ def _subjects(options: argparse.Namespace) -> list[Subject]:
 
     found = []
     for name in options.fashion:
-        made, arrays = fashion(name, shared, options.samples)
-        widths = (("half the MACs", 0.7), ("a quarter", 0.5), *MORE_WIDTHS.get(name, ()))
+        made, arrays = fashion(name, shared, options.samples, options.trained)
+        widths = (("half the MACs", 0.7), ("a quarter", 0.5), *MORE_WIDTHS.get(name, {}).get(options.scope, ()))
         found.append(Subject(f"{name}, Fashion-MNIST at 32x32", str(made), str(arrays), widths, "signed"))
     return found
 
@@ -149,7 +151,7 @@ def built(subject: Subject, row: Row, options: argparse.Namespace, seed: int, de
     parts = row.leaf.split("/")
     channels = {
         "width": row.width, "importance": row.importance or "l1", "epochs": options.epochs,
-        "width_step": options.width_step,
+        "width_step": options.width_step, "scope": options.scope,
         **({} if options.distill is None else {"distill": options.distill}),
         **({} if options.learning_rate is None else {"learning_rate": options.learning_rate}),
     }  # fmt: skip

@@ -12,17 +12,18 @@ from armopt.compress.backend import keras
 layers = keras.layers
 
 
-def fashion(name: str, shared: Path, samples: int | None = None) -> tuple[Path, Path]:
+def fashion(name: str, shared: Path, samples: int | None = None, epochs: int = mobilenets.EPOCHS) -> tuple[Path, Path]:
     """The trained model called `resnet8`, `v1` or `v2`, and its data; some minutes on first use.
 
     Args:
         name: of the model.
         shared: folder with `data/fashion_mnist.npz`.
         samples: of the 60,000 that are trained on, so many at random; None: all.
+        epochs: of training.
     """
     if name == "resnet8":
-        return mobilenets.trained_on_fashion(name, lambda: resnet8((32, 32, 1), 10), shared, samples)
-    return mobilenets.fashion("v1" if name == "v1" else "v2", shared, samples)
+        return mobilenets.trained_on_fashion(name, lambda: resnet8((32, 32, 1), 10), shared, samples, epochs)
+    return mobilenets.fashion("v1" if name == "v1" else "v2", shared, samples, epochs)
 
 
 def resnet8(shape: tuple[int, int, int], classes: int) -> Any:

@@ -20,7 +20,8 @@ from armopt.compress.backend import keras
 Version = Literal["v1", "v2"]
 # Width multipliers: the smallest that keras.applications has weights for.
 ALPHAS = {"v1": 0.25, "v2": 0.35}
-_EPOCHS, _BATCH, _RATE, _SEED, _MOMENTUM = 5, 100, 2e-3, 1, 0.9
+EPOCHS = 5
+_BATCH, _RATE, _SEED, _MOMENTUM = 100, 2e-3, 1, 0.9
 
 
 def build(version: Version, shape: tuple[int, int, int], alpha: float, classes: int, weights: str | None = None) -> Any:
@@ -36,22 +37,23 @@ def imagenet_model(version: Version, weights: Path, folder: Path) -> Path:
     return path
 
 
-def fashion(version: Version, shared: Path, samples: int | None = None) -> tuple[Path, Path]:
+def fashion(version: Version, shared: Path, samples: int | None = None, epochs: int = EPOCHS) -> tuple[Path, Path]:
     """A small trained model and its data; made on first use (some minutes), then kept in armopt's cache.
 
     Args:
         version: of MobileNet.
         shared: folder with `data/fashion_mnist.npz`.
         samples: of the 60,000 that are trained on, so many at random; None: all.
+        epochs: of training.
     """
     shape = (32, 32, 1)
     return trained_on_fashion(
-        f"mobilenet_{version}", lambda: build(version, shape, ALPHAS[version], 10), shared, samples
+        f"mobilenet_{version}", lambda: build(version, shape, ALPHAS[version], 10), shared, samples, epochs
     )
 
 
 def trained_on_fashion(
-    name: str, make: Callable[[], Any], shared: Path, samples: int | None = None
+    name: str, make: Callable[[], Any], shared: Path, samples: int | None = None, epochs: int = EPOCHS
 ) -> tuple[Path, Path]:
     """A model of 32x32 grey images and 10 probabilities, trained once and kept under its name; and its data."""
     folder = cache_dir() / "benchmarks"
@@ -60,11 +62,12 @@ def trained_on_fashion(
     data = folder / f"fashion_mnist_32{part}.npz"
     if not data.exists():
         _write_data(shared / "data/fashion_mnist.npz", data, samples)
-    path = folder / f"fashion_{name}{part}.h5"
+    longer = "" if epochs == EPOCHS else f"_{epochs}_epochs"
+    path = folder / f"fashion_{name}{part}{longer}.h5"
     if not path.exists():
         print(f"training {name} on Fashion-MNIST ...", file=sys.stderr, flush=True)
         keras.utils.set_random_seed(_SEED)
-        _train(make(), data, path)
+        _train(make(), data, path, epochs)
     return path, data
 
 
@@ -82,7 +85,7 @@ def _write_data(source: Path, path: Path, samples: int | None) -> None:
     part.replace(path)
 
 
-def _train(model: Any, data: Path, path: Path) -> None:
+def _train(model: Any, data: Path, path: Path, epochs: int) -> None:
     with np.load(data) as file:
         # `signed` preprocessing, as MobileNet's own: -1 .. 1.
         x, y = file["x_train"] / np.float32(127.5) - np.float32(1), file["y_train"]
@@ -90,9 +93,9 @@ def _train(model: Any, data: Path, path: Path) -> None:
     for layer in model.layers:
         if isinstance(layer, keras.layers.BatchNormalization):
             layer.momentum = _MOMENTUM
-    rate = keras.optimizers.schedules.CosineDecay(_RATE, -(-len(x) // _BATCH) * _EPOCHS)
+    rate = keras.optimizers.schedules.CosineDecay(_RATE, -(-len(x) // _BATCH) * epochs)
     model.compile(keras.optimizers.Adam(rate), keras.losses.SparseCategoricalCrossentropy(), metrics=["accuracy"])
-    model.fit(x, y, batch_size=_BATCH, epochs=_EPOCHS, verbose=0)
+    model.fit(x, y, batch_size=_BATCH, epochs=epochs, verbose=0)
     part = path.with_name(f".{os.getpid()}.{path.name}")
     model.save(part)
     part.replace(path)

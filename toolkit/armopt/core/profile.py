@@ -27,7 +27,9 @@ class StageSettings(Record):
     sparsity: float = Field(0.5, gt=0, lt=1, description="share of each pruned kernel that becomes zero")
     schedule: Literal["polynomial", "constant"] = "polynomial"
     scope: Literal["layer", "global"] = Field(
-        "layer", description="threshold of each kernel by itself, or one for all of them; N:M knows no threshold"
+        "layer",
+        description="threshold of each kernel by itself, or one for all of them (N:M knows none); channels: the same "
+        "width for every group, or widths weighed against each other",
     )
     pattern: Annotated[str, AfterValidator(_known_pattern)] = Field(
         "unstructured",

@@ -15,7 +15,7 @@ from armopt.compress.models import fixed_batch
 from armopt.compress.task import Task
 
 Importance = Mapping[str, npt.NDArray[np.float64]]
-"""By a group's name a score for each of its channels; a higher one is kept longer. Comparable between groups."""
+"""By a group's name a score for each of its channels; a higher one is kept longer. Comparable within a group."""
 
 # Every batch is one term of the sum, and what the figures of docs/adr/015-channel-pruning.md were taken with.
 _BATCHES = 20
@@ -57,7 +57,7 @@ def _l1(graph: ChannelGraph) -> npt.NDArray[np.float64]:
 
 
 def _taylor(graph: ChannelGraph, train: Split, task: Task, seed: int) -> npt.NDArray[np.float64]:
-    """Squared change of the loss to first order, summed over batches (after Molchanov et al. 2019).
+    """Change of the loss to first order, its root mean square over batches (after Molchanov et al. 2019).
 
     Removing a channel is zeroing its slices of every kernel that sums over it; to first order the loss changes by the
     sum of weight times gradient over those slices.
@@ -77,7 +77,7 @@ def _taylor(graph: ChannelGraph, train: Split, task: Task, seed: int) -> npt.NDA
         for (_, (_, _, labels)), found in zip(consumers, changes(x, y), strict=True):
             change += np.bincount(labels, found.numpy(), graph.classes)
         scores += change**2
-    return scores
+    return np.sqrt(scores / count)
 
 
 def _changes(model: Any, task: Task, kernels: list[Any], axes: list[int]) -> Callable[[Any, Any], list[Any]]:

@@ -32,7 +32,7 @@ def channels_kept(count: int, width: float, step: int) -> int:
 def choose(graph: ChannelGraph, importance: Importance, settings: StageSettings) -> Kept:
     """Which channels stay, for every group that loses some.
 
-    Scope 'layer': every group keeps the share `width`. Scope 'global': steps of least importance for each
+    Scope 'layer': every group keeps the share `width`. Scope 'global': steps that are worth least for each
     multiply-accumulate saved go first, until the model has no more than the same width in every group would leave it.
     What stays at a width stays at every larger one.
 
