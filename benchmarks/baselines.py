@@ -114,7 +114,7 @@ def gate_in_ci(install: bool) -> None:
 
 def measure(model: Path, *further: str) -> subprocess.CompletedProcess[str]:
     """The command, as a process of its own."""
-    command = [sys.executable, "-m", "armopt.cli.main", "measure", str(model), "--device", "pi4", "--emulate"]
+    command = [sys.executable, "-m", "armopt", "measure", str(model), "--device", "pi4", "--emulate"]
     return subprocess.run([*command, "--by-operator", "--json", *further], capture_output=True, text=True)
 
 

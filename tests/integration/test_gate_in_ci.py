@@ -131,7 +131,7 @@ def test_both_files_cache_the_system_and_hand_over_their_reports() -> None:
 
 
 def deploy(folder: Path, *further: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "armopt.cli.main", "deploy", "--data", "digits", "--device", "pi4", "--emulate"]
+    command = [sys.executable, "-m", "armopt", "deploy", "--data", "digits", "--device", "pi4", "--emulate"]
     options = ["--max-size", "120kB", "--no-plots", "--json", *further]
     return subprocess.run([*command, *options], cwd=folder, capture_output=True, text=True)
 

@@ -26,7 +26,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def _armopt(installed: Path, tmp_path: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "PYTHONPATH": str(installed), "ARMOPT_CONFIG_DIR": str(tmp_path / "config")}
-    command = [sys.executable, "-m", "armopt.cli.main", *arguments]
+    command = [sys.executable, "-m", "armopt", *arguments]
     return subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60)
 
 

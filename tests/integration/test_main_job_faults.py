@@ -51,7 +51,7 @@ def cache(tmp_path: Path) -> Iterator[Path]:
 
 
 def _command(project: Path, *more: str) -> list[str]:
-    return [sys.executable, "-m", "armopt.cli.main", "deploy", "model.keras", "--data", "data.npz", "--device", "pi4",
+    return [sys.executable, "-m", "armopt", "deploy", "model.keras", "--data", "data.npz", "--device", "pi4",
             "--emulate", "--profile", "three.toml", "--until", "best", "--json", *more]  # fmt: skip
 
 

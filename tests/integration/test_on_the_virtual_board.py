@@ -16,7 +16,7 @@ from virtual_board import HOME, Board
 from armopt.runners.ssh.connection import Connection
 
 pytestmark = pytest.mark.timeout(900)
-ARMOPT = [sys.executable, "-m", "armopt.cli.main"]
+ARMOPT = [sys.executable, "-m", "armopt"]
 
 PROFILE = """
 name = "quick"

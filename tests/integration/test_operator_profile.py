@@ -118,7 +118,7 @@ def test_the_command_prints_and_draws_it(tmp_path: Path) -> None:
     before, after, picture = tmp_path / "before.tflite", tmp_path / "after.tflite", tmp_path / "chart.png"
     before.write_bytes(content("fp32"))
     after.write_bytes(content("int8"))
-    command = [sys.executable, "-m", "armopt.cli.main", "measure", str(before), "--device", "pi4"]
+    command = [sys.executable, "-m", "armopt", "measure", str(before), "--device", "pi4"]
     done = subprocess.run(
         [*command, "--by-operator", "--plot", str(picture)], capture_output=True, text=True, check=True
     )

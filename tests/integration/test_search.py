@@ -198,7 +198,7 @@ def test_channels_meet_a_latency_and_without_them_it_is_missed_with_nothing_trai
 
 def command(project: Path, limit: Target, *more: str) -> list[str]:
     assert limit.max_latency_ms is not None
-    return [sys.executable, "-m", "armopt.cli.main", "deploy", "model.keras", "--data", "data.npz", "--device", "pi4",
+    return [sys.executable, "-m", "armopt", "deploy", "model.keras", "--data", "data.npz", "--device", "pi4",
             "--emulate", "--profile", "small.toml", "--max-latency", f"{limit.max_latency_ms}ms", "--search",
             "--trials", "6", "--no-plots", "--json", *more]  # fmt: skip
 

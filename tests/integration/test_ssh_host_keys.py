@@ -62,7 +62,7 @@ def test_a_terminal_is_asked_and_only_a_yes_counts(server: Sshd) -> None:
     ):
         ours, its = pty.openpty()
         os.write(ours, answer.encode() + b"\n")
-        command = [sys.executable, "-m", "armopt.cli.main", "hosts", "trust", "board"]
+        command = [sys.executable, "-m", "armopt", "hosts", "trust", "board"]
         done = subprocess.run(command, stdin=its, capture_output=True, text=True, check=False)
         os.close(ours)
         os.close(its)

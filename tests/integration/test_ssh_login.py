@@ -240,7 +240,7 @@ def test_what_paramiko_logs_does_not_reach_the_user(server: Sshd) -> None:
     # In a process of its own, since pytest takes logs before Python would print them.
     with greets(b"SSH-2.0-x\r\n" + b"\xff" * 99) as port:
         config = str(server.config("board", lines=[f"Port {port}"]))
-        command = [sys.executable, "-m", "armopt.cli.main", "hosts", "trust", "board", "--yes"]
+        command = [sys.executable, "-m", "armopt", "hosts", "trust", "board", "--yes"]
         environment = {**os.environ, "ARMOPT_SSH_CONFIG": config}
         done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 4

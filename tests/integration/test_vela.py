@@ -211,7 +211,7 @@ def test_a_configuration_that_vela_refuses_is_told(files: dict[str, Path]) -> No
 
 
 def command(*arguments: str) -> subprocess.CompletedProcess[str]:
-    run = [sys.executable, "-m", "armopt.cli.main", "measure", *arguments, "--device", "ethos-u55-128"]
+    run = [sys.executable, "-m", "armopt", "measure", *arguments, "--device", "ethos-u55-128"]
     return subprocess.run(run, capture_output=True, text=True, check=False, env={**os.environ, "COLUMNS": "160"})
 
 

@@ -116,7 +116,7 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def _command(*arguments: str) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "armopt.cli.main", "emulator", "board", *arguments]
+    command = [sys.executable, "-m", "armopt", "emulator", "board", *arguments]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 

@@ -28,7 +28,7 @@ from armopt.runners.ssh.errors import LostConnection
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
-ARMOPT = [sys.executable, "-m", "armopt.cli.main"]
+ARMOPT = [sys.executable, "-m", "armopt"]
 ROUNDS = 8
 
 

@@ -225,7 +225,7 @@ min_steps = 0
 
 def _deploy(folder: Path, *more: str) -> list[str]:
     (folder / "small.toml").write_text(TOML)
-    return [sys.executable, "-m", "armopt.cli.main", "deploy", "--data", "digits", "--device", "pi4", "--emulate",
+    return [sys.executable, "-m", "armopt", "deploy", "--data", "digits", "--device", "pi4", "--emulate",
             "--profile", str(folder / "small.toml"), "--until", "best", "--no-plots", "--out", str(folder / "out"),
             *more]  # fmt: skip
 

@@ -260,7 +260,7 @@ def test_the_tree_says_what_a_technique_cannot_do(capsys: pytest.CaptureFixture[
 
 def outside(*arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
     """The command as a user runs it: another process, in another folder."""
-    command = [sys.executable, "-m", "armopt.cli.main", *arguments]
+    command = [sys.executable, "-m", "armopt", *arguments]
     return subprocess.run(command, capture_output=True, text=True, check=False, **options)
 
 
@@ -313,7 +313,7 @@ def test_help_imports_no_command_and_nothing_heavy(tmp_path: Path) -> None:
 def test_a_reader_that_leaves_early_is_no_verdict(tmp_path: Path) -> None:
     reader, writer = os.pipe()
     os.close(reader)
-    command = [sys.executable, "-m", "armopt.cli.main", "devices", "--json"]
+    command = [sys.executable, "-m", "armopt", "devices", "--json"]
     done = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, text=True, check=False, cwd=tmp_path)
     os.close(writer)
     assert (done.returncode, done.stderr) == (141, "")

@@ -88,7 +88,3 @@ def _tell(message: str, code: int) -> int:
 
     click.echo(f"armopt: {clean(message)}", err=True)
     return code
-
-
-if __name__ == "__main__":
-    main()
