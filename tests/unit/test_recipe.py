@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from armopt.catalog.profiles import find_profile
 from armopt.core.search_record import Sensitivity
 from armopt.core.tree import Tree
-from armopt.search.strengths.recipe import on_the_way, recipe_of, scheduled
+from armopt.search.strengths.recipe import on_the_way, recipe_of, scheduled, with_qat
 from armopt.search.strengths.space import Space
 
 PLAN = find_profile("default")
@@ -98,6 +98,16 @@ def test_a_layer_without_which_no_metric_is_left_is_the_most_sensitive() -> None
     [spared] = pruned.spare
     assert fnmatch("lost[1]*", spared) and not fnmatch("lost1x", spared)  # a name, though it looks like a pattern
     assert min(pruned.layer_sparsity.values()) == pruned.layer_sparsity[spared]
+
+
+def test_a_leaf_quantized_after_training_gets_one_with_qat_behind_it_of_the_same_settings() -> None:
+    untrained = {**FULL, "qat": False, "epochs": 2.0}
+    both, trained = with_qat(untrained, PLAN, _unasked), recipe_of({**FULL, "epochs": 2.0}, PLAN, _unasked)
+    assert Tree(both.profile.tree).leaves == ("channels/prune/cluster/ptq", "channels/prune/cluster/pcqat")
+    for node in trained.profile.tree:
+        assert scheduled(both, 1.0).settings_of(node) == scheduled(trained, 1.0).settings_of(node)
+    assert with_qat(FULL, PLAN, _unasked) == recipe_of(FULL, PLAN, _unasked)
+    assert with_qat(FULL, PLAN, _unasked, {"qat": False}).path == "channels/prune/cluster/ptq"
 
 
 def test_on_the_way_lie_the_models_before_the_leaf_with_the_very_same_training() -> None:

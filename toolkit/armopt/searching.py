@@ -24,7 +24,7 @@ from armopt.search.store import Store, key_of
 from armopt.search.strengths.evaluate import Evaluator, building
 from armopt.search.strengths.known import Memory
 from armopt.search.strengths.ladder import FULL_SHARE, rungs_of
-from armopt.search.strengths.recipe import recipe_of, scheduled
+from armopt.search.strengths.recipe import scheduled, with_qat
 from armopt.search.strengths.sensitivity import sensitivities, touchable
 from armopt.search.strengths.space import Space
 from armopt.search.strengths.study import Study
@@ -43,7 +43,8 @@ class Searched:
 
     Attributes:
         record: its trials.
-        plans: profiles of one path each with the full schedule, the best first; `ptq` alone where nothing was found.
+        plans: profiles of one path each with the full schedule, the best first, with QAT beside `ptq`; `ptq` alone
+            where nothing was found.
         numbers: of the trials that they come from.
     """
 
@@ -123,7 +124,8 @@ def search_strengths(
     if not best:
         listener(Note("the search found no strengths that it could train to the end"))
         return _nothing(plan, record)
-    plans = (scheduled(recipe_of(trial.strengths, plan, known, fixed), FULL_SHARE) for trial in best)
+    recipes = (with_qat(trial.strengths, plan, known, fixed) for trial in best)
+    plans = (scheduled(recipe, FULL_SHARE) for recipe in recipes)
     return Searched(record, tuple(plans), tuple(trial.number for trial in best))
 
 
