@@ -57,6 +57,24 @@ def test_the_front_climbs_and_is_joined() -> None:
     assert front == [[1.0, 0.9], [2.0, 0.8]]
 
 
+def test_all_words_lie_within_the_picture_however_much_there_is_to_count() -> None:
+    from matplotlib.text import Text
+
+    run = many()
+    assert run.search is not None
+    beside = [trial(100 + n, metric=0.97, latency_ms=1.5).model_copy(update={"on_the_way_of": 0}) for n in range(120)]
+    record = run.search.model_copy(update={"trials": (*run.search.trials, *beside), "known_before": 120})
+    picture = drawn(run.model_copy(update={"search": record}))
+    with calm():
+        picture.canvas.draw()
+    [counted] = [text for text in picture.texts if text.get_text().startswith("search:")]
+    [axes] = picture.axes
+    assert "known from earlier searches" in counted.get_text().replace("\n", " ")
+    box, legend = counted.get_window_extent(), axes.get_legend().get_window_extent()
+    assert box.x1 <= picture.bbox.x1 and box.y0 >= legend.y1
+    assert all(text.get_window_extent().x1 <= picture.bbox.x1 for text in picture.findobj(Text) if text.get_visible())
+
+
 @pytest.mark.parametrize("state", ["finished", "stopped", "infeasible"])
 def test_one_trial_is_a_picture_too(state: str) -> None:
     with calm():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +19,8 @@ from armopt.show.text import clean
 # Inches.
 _WIDTH, _HEIGHT, _LEFT, _RIGHT, _BOTTOM, _TOP = 7.6, 4.8, 0.85, 0.3, 0.6, 1.05
 _DPI = 110
+# Characters beside each other below the title.
+_LINE = 100
 # Latencies of one architecture differ by less than this from rounding alone.
 _SAME_LATENCY = 0.01
 # Room around the points, as a share of what they span.
@@ -54,7 +57,8 @@ def search_picture(result: Result) -> Picture | None:
         figure = Picture(figsize=(_WIDTH, _HEIGHT), dpi=_DPI)
         title = f"{clean(result.model, 60)} on {clean(result.device, 30)}"
         write(figure, _LEFT / _WIDTH, 0.975, title, size=11, weight="bold", va="top")
-        write(figure, _LEFT / _WIDTH, 0.925, counts(record), size=8, color=QUIET, va="top")
+        counted = textwrap.fill(counts(record), _LINE)
+        write(figure, _LEFT / _WIDTH, 0.925, counted, size=8, color=QUIET, va="top")
         size = (1 - (_LEFT + _RIGHT) / _WIDTH, 1 - (_BOTTOM + _TOP) / _HEIGHT)
         axes = figure.add_axes((_LEFT / _WIDTH, _BOTTOM / _HEIGHT, *size))
         least = _metric_limit(result, record)
