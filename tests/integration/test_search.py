@@ -147,6 +147,8 @@ def test_a_search_under_a_latency_limit_ends_met_by_what_it_found(
     assert {one.kind for one in record.sensitivities} == {"channels", "prune", "cluster"}
     winner = next(trial for trial in record.trials if trial.number == record.winner)
     assert (winner.number in record.pareto, winner.path) == (True, result.chosen)
+    [trained] = [node for node in result.nodes if node.path.endswith("qat")]
+    assert trained.path == winner.path or trained.status == "skipped", "QAT is there for a winner that misses without"
     counted = [event for event in events if isinstance(event, SearchProgress)]
     assert sorted({(event.done, event.trials) for event in counted}) == [(done, 4) for done in range(5)]
     assert {"000-search.png", "000-search.svg"} <= {file.name for file in (project / "out" / "plots").iterdir()}
