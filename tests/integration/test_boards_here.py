@@ -18,7 +18,8 @@ from armopt.core.errors import DeviceError, ModelError, UsageError
 from armopt.core.gate import Observed, judge
 from armopt.core.host import Host
 from armopt.core.records import Measurement, Metric
-from armopt.core.stopping import Claim
+from armopt.core.stability import Conditions
+from armopt.core.stopping import Claim, decide
 from armopt.core.target import Target
 from armopt.runners.ssh.small_model import small_model
 
@@ -48,18 +49,25 @@ def measured(model: Path, claim: Claim, **asked: Any) -> Measurement:
         boards.close()
 
 
-def test_a_fast_model_is_met_after_the_fewest_rounds(model: Path) -> None:
+def test_a_fast_model_is_met_as_soon_as_its_rounds_decide(model: Path) -> None:
     claim = Claim(limit_ms=1000.0, percentile="p95")
     found = measured(model, claim)
-    assert len(found.rounds) == claim.fewest_rounds
+    count = len(found.rounds)
+    assert count >= claim.fewest_rounds
+    for done in range(1, count + 1):
+        # A round that throttled would have been the last one.
+        clocks = tuple(clock for clock in found.round_mhz[:done] if clock)
+        conditions = Conditions(throttled=found.throttled and done == count, clocks_mhz=clocks)
+        assert decide(found.rounds[:done], claim, conditions).finished is (done == count)
     assert found.outputs_equal and found.outputs_compared == 4
     assert (found.evidence, found.runner, found.host, found.percentile) == ("measured", "local", "local", "p95")
     assert found.latency_ms is not None and found.latency_ms.runs == sum(map(len, found.rounds))
     assert found.peak_memory_kib and found.load_ms
-    target = Target(max_latency_ms=1000.0, percentile="p95", evidence="measured")
-    assert judge(target, Observed.by(found), Metric(name="accuracy")).verdict == "met"
-    other = Target(max_latency_ms=1000.0, percentile="p90")
-    assert judge(other, Observed.by(found), Metric(name="accuracy")).verdict == "inconclusive"
+    # Other work on this machine may unsettle the rounds, and then that is what the gate has to say.
+    for percentile, verdict in (("p95", "met"), ("p90", "inconclusive")):
+        target = Target(max_latency_ms=1000.0, percentile=percentile, evidence="measured")
+        said = judge(target, Observed.by(found), Metric(name="accuracy")).verdict
+        assert said == (verdict if found.stable else "unstable")
 
 
 def test_a_slow_model_is_missed(model: Path) -> None:
