@@ -206,6 +206,20 @@ def test_all_leaves_are_expected_where_all_are_needed(table: Any, pool: ManualPo
     assert list(leaves) == []
 
 
+def test_where_all_are_needed_the_longest_chain_of_training_comes_first(
+    table: Any, pool: ManualPool, crew: Crew
+) -> None:
+    leaves = ["qat", "ptq", "cluster/cqat", "prune/ptq", "prune/pqat", "prune/cluster/ptq", "prune/cluster/pcqat"]
+    crew.expect(table, leaves, all_needed=True)
+    while pool.open:
+        pool.finish(next(iter(pool.open)))
+    assert pool.paths == [
+        "prune", "cluster",  # three and two stages to come
+        "prune/cluster", "qat",  # two, and the first of those with one
+        "cluster/cqat", "prune/pqat", "prune/cluster/pcqat", "ptq", "prune/ptq", "prune/cluster/ptq",
+    ]  # fmt: skip
+
+
 def test_closing_cancels_what_was_not_begun(table: Any, pool: ManualPool, crew: Crew) -> None:
     waiting = crew.submit(table, "prune/ptq")
     crew.close()

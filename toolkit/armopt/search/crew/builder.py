@@ -36,7 +36,7 @@ class CrewBuilder:
         unfinished = 0
         for leaf in leaves:  # each may take the caller a while to name, so what is known is begun
             expected.append(leaf)
-            self._crew.expect(self._inner, expected)
+            self._crew.expect(self._inner, expected, all_needed)
             unfinished += not self._crew.is_finished(self._inner, leaf)
             if unfinished >= self._crew.capacity and not all_needed:
                 break

@@ -8,7 +8,8 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 
 from armopt.core.errors import StoreError
-from armopt.core.tree import ROOT, parent_of
+from armopt.core.stages import TRAINING_STAGES
+from armopt.core.tree import ROOT, parent_of, stage_of
 from armopt.search.builder import Built
 from armopt.search.crew.task import NodeTask, Pool, RunSpec
 from armopt.search.nodes import NodeBuilder
@@ -46,6 +47,7 @@ class Crew:
         self._jobs: dict[str, _Job] = {}
         self._asked: list[_Job] = []
         self._expected: list[_Job] = []
+        self._all_needed = False
         self._running = 0
 
     @property
@@ -85,14 +87,22 @@ class Crew:
             )
         return replace(built, cached=not made)
 
-    def expect(self, builder: NodeBuilder, paths: Iterable[str]) -> None:
-        """Build these ahead, the first first, as workers are free; earlier expectations not begun are dropped."""
+    def expect(self, builder: NodeBuilder, paths: Iterable[str], all_needed: bool = False) -> None:
+        """Build these ahead as workers are free; earlier expectations not begun are dropped.
+
+        Args:
+            builder: as in `submit`.
+            paths: of the nodes; ancestors that are missing are built, too.
+            all_needed: begin where most training lies one after another, so that all are done soonest (Hu, 1961);
+                else begin with the first, which may be all that is needed.
+        """
         with self._lock:
             for job in self._expected:
                 if not job.started and not job.made.done() and job not in self._asked:
                     del self._jobs[job.task.key]
             chains = [self._chain(builder, path) for path in paths]
             self._expected = list(dict.fromkeys(job for chain in chains for job in chain))
+            self._all_needed = all_needed
             self._fill()
 
     def is_finished(self, builder: NodeBuilder, path: str) -> bool:
@@ -126,12 +136,26 @@ class Crew:
     def _fill(self) -> None:
         """Give ready jobs to free workers."""
         while self._running < self._pool.capacity:
-            job = next((job for job in (*self._asked, *self._expected) if job.is_ready), None)
+            job = self._next()
             if job is None:
                 return
             self._running += 1
             job.started = True
             self._pool.submit(job.task).add_done_callback(lambda done, job=job: self._finish(job, done))  # type: ignore[misc]
+
+    def _next(self) -> _Job | None:
+        """The job for the next free worker: what is asked for before what is expected."""
+        asked, expected = ([job for job in jobs if job.is_ready] for jobs in (self._asked, self._expected))
+        if asked or not self._all_needed:
+            return next(iter([*asked, *expected]), None)
+        return max(expected, key=self._training_to_come, default=None)
+
+    def _training_to_come(self, job: _Job) -> int:
+        """Stages that are trained one after another from here on, in the longest of the chains that are expected."""
+        below = (
+            self._training_to_come(other) for other in self._expected if other.parent is job and not other.made.done()
+        )
+        return int(stage_of(job.task.path) in TRAINING_STAGES) + max(below, default=0)
 
     def _finish(self, job: _Job, done: Future[bool]) -> None:
         with self._lock:
