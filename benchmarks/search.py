@@ -1,16 +1,18 @@
 """Search over strengths against chance and against the fixed tree, at the same budget: hypervolume of what was found.
 
     python benchmarks/search.py [--seeds 1 2 3] [--limit 0.6] [--budget 240]        the built-in digits model
+    ARMOPT_SHARED=../shared python benchmarks/search.py --fashion resnet8 --samples 5000 --least 0.7 --min-steps 100
 
 All three have the same seconds, on an empty store each, and score files on val alone. The fixed tree builds its
 leaves below the width that is solved for, then below four fifths of it, and so on. Random strengths are drawn from the
 search's own space and trained to the end. What the search measures before its first trial counts as its time.
-Hypervolume: of INT8 accuracy on val above 90%, and of bytes below those of plain quantization, both as shares.
+Hypervolume: of INT8 accuracy on val above `--least`, and of bytes below those of plain quantization, both as shares.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import statistics
 import sys
 import tempfile
@@ -38,7 +40,6 @@ from armopt.search.strengths.evaluate import ON_VAL, Ask, Evaluator, building
 from armopt.search.strengths.space import Space
 from armopt.searching import search_strengths
 
-LEAST_ACCURACY = 0.9
 CONTENDERS = ("tree", "random", "search")
 # The fixed tree's next width, as a share of the last.
 NARROWER = 0.8
@@ -52,11 +53,21 @@ class Point:
     gz_bytes: int
 
 
+@dataclass(frozen=True)
+class Subject:
+    """What all contenders make small: a model (None: the one that belongs to the data), its data and preprocessing."""
+
+    model: Path | None = None
+    data: Path | str = "digits"
+    preprocess: str = "none"
+
+
 class Bench:
     """One seed on one empty store."""
 
-    def __init__(self, folder: Path, limit: float, seed: int, min_steps: int | None) -> None:
-        self.ready = prepare_run(None, "digits", cache_dir(), None, None, "none", None, False, _quiet)
+    def __init__(self, subject: Subject, folder: Path, limit: float, seed: int, min_steps: int | None) -> None:
+        model, data = subject.model, subject.data
+        self.ready = prepare_run(model, data, cache_dir(), None, None, subject.preprocess, None, False, _quiet)
         kind = find_device("pi4")
         self.store = Store(folder / "store")
         plan = find_profile("default").with_width_step(kind.core.channel_step)
@@ -134,12 +145,12 @@ class Bench:
         return found
 
 
-def hypervolume(points: Sequence[Point], whole: Point) -> float:
-    """Share of the rectangle between the reference and (accuracy 1, no bytes) that the points dominate."""
-    area, reached = 0.0, LEAST_ACCURACY
+def hypervolume(points: Sequence[Point], whole: Point, least: float) -> float:
+    """Share of the rectangle between (`least` accuracy, `whole` bytes) and (1, no bytes) that the points dominate."""
+    area, reached = 0.0, least
     for point in sorted(points, key=lambda one: (one.gz_bytes, -one.accuracy)):
         if point.accuracy > reached and point.gz_bytes < whole.gz_bytes:
-            area += (point.accuracy - reached) / (1 - LEAST_ACCURACY) * (1 - point.gz_bytes / whole.gz_bytes)
+            area += (point.accuracy - reached) / (1 - least) * (1 - point.gz_bytes / whole.gz_bytes)
             reached = point.accuracy
     return area
 
@@ -151,22 +162,35 @@ def main() -> None:
     parser.add_argument(
         "--limit", type=float, default=0.6, help="latency, as a share of plain quantization's upper end"
     )
+    parser.add_argument("--fashion", choices=("resnet8", "v1", "v2"), help="a model trained on Fashion-MNIST")
+    parser.add_argument("--samples", type=int, help="of Fashion-MNIST to train on, so many at random; default: all")
+    parser.add_argument("--least", type=float, default=0.9, help="accuracy on val that counts as nothing")
     parser.add_argument("--min-steps", type=int, help="of each stage; default: the profile's")
     parser.add_argument("--only", nargs="+", choices=CONTENDERS, default=CONTENDERS, help="one to a core: same seconds")
     parser.add_argument("--budget", type=float, default=240.0, help="seconds for each of the three")
     options = parser.parse_args()
+    subject = _subject(options)
     print(f"| seed | {' | '.join(options.only)} |\n|---|{'---|' * len(options.only)}", flush=True)
     table: dict[str, list[float]] = {name: [] for name in options.only}
     for seed in options.seeds:
         for name in options.only:
             with tempfile.TemporaryDirectory() as folder:
-                bench = Bench(Path(folder), options.limit, seed, options.min_steps)
+                bench = Bench(subject, Path(folder), options.limit, seed, options.min_steps)
                 found = bench.points(name, options.budget, seed)
-                table[name].append(hypervolume(found, bench.whole))
+                table[name].append(hypervolume(found, bench.whole, options.least))
             told = " ".join(f"{one.accuracy:.4f}/{one.gz_bytes:,}" for one in found)
             print(f"seed {seed}, {name}: {table[name][-1]:.4f} of {told}", file=sys.stderr, flush=True)
         print(f"| {seed} | {' | '.join(f'{table[name][-1]:.4f}' for name in options.only)} |", flush=True)
     print(f"| median | {' | '.join(f'{statistics.median(table[name]):.4f}' for name in options.only)} |")
+
+
+def _subject(options: argparse.Namespace) -> Subject:
+    if options.fashion is None:
+        return Subject()
+    from fashion_models import fashion
+
+    model, data = fashion(options.fashion, Path(os.environ.get("ARMOPT_SHARED", "../shared")), options.samples)
+    return Subject(model, data, "signed")
 
 
 def _quiet(event: Event) -> None:

@@ -37,6 +37,12 @@ def test_metric_lies_over_latency_with_ways_to_end_apart_the_limits_and_the_winn
     assert len(markers) == 3  # not by colour alone
 
 
+def test_a_winner_that_was_delivered_with_qat_says_so() -> None:
+    result = result_of([trial(0, path="channels/ptq"), trial(1, path="channels/ptq")])
+    assert "delivered" not in texts(drawn(result))
+    assert ", delivered as QAT" in texts(drawn(result.model_copy(update={"chosen": "channels/qat"})))
+
+
 def test_where_all_are_equally_fast_size_takes_the_place_of_latency() -> None:
     limits = Target(max_gz_bytes=60_000, min_accuracy=0.975).model_dump()
     picture = drawn(many(same_latency=True).model_copy(update={"target": limits}))

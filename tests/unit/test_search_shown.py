@@ -55,6 +55,15 @@ def test_a_trial_that_misses_the_target_says_so() -> None:
     assert "0, winner" in text and "1, missed" in text
 
 
+@pytest.mark.parametrize("width", [80, 160])
+def test_a_winner_that_was_delivered_with_qat_says_so(width: int) -> None:
+    result = result_of([trial(0, path="channels/ptq"), trial(1, path="channels/ptq")])
+    for chosen in (None, "channels/ptq"):
+        assert "delivered" not in printed(result.model_copy(update={"chosen": chosen}), width)
+    flat = " ".join(printed(result.model_copy(update={"chosen": "channels/qat"}), width).split())
+    assert flat.count("delivered as QAT") == 1
+
+
 def test_the_most_sensitive_layers_are_named_for_each_technique_and_their_names_steer_no_terminal() -> None:
     result = many()
     text = printed(result.model_copy(update={"metric": result.metric.model_copy(update={"name": HOSTILE})}), 200)

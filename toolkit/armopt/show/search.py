@@ -33,7 +33,7 @@ def search_lines(result: Result) -> list[Text | SearchTable]:
         return []
     lines: list[Text | SearchTable] = [Text(counts(record), "bold")]
     if record.trials and front(record):
-        lines.append(SearchTable(record, result.metric))
+        lines.append(SearchTable(record, result.metric, delivered_words(result)))
     lines += [Text(line, "dim") for line in sensitivity_lines(record)]
     return lines
 
@@ -41,8 +41,8 @@ def search_lines(result: Result) -> list[Text | SearchTable]:
 class SearchTable:
     """Renderable: one row for each trial that no other beats, laid out for the console's width."""
 
-    def __init__(self, record: SearchRecord, metric: Metric) -> None:
-        self._record, self._metric = record, metric
+    def __init__(self, record: SearchRecord, metric: Metric, delivered: str) -> None:
+        self._record, self._metric, self._delivered = record, metric, delivered
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """Called by rich."""
@@ -59,6 +59,7 @@ class SearchTable:
             winner = trial.number == self._record.winner
             words = [str(trial.number), *(["winner"] if winner else []), *([] if trial.meets_target else ["missed"])]
             strengths, path = strength_words(trial), clean(trial.path, 60)
+            strengths += f", {self._delivered}" if winner and self._delivered else ""
             cells = [", ".join(words) if wide else "\n".join(words), *([path] if wide else [])]
             cells += [_metric(trial), _size(trial), _latency(trial, wide)]
             cells.append(strengths if wide else f"{path}\n{strengths}")
@@ -81,6 +82,16 @@ def counts(record: SearchRecord) -> str:
     beside = f"; {parts} more on the way of those that were trained" if parts else ""
     known = f"; {record.known_before} known from earlier searches" if record.known_before else ""
     return f"search: {len(own)} trial{'s' * (len(own) != 1)}{f' ({told})' if told else ''}{beside}{known}"
+
+
+def delivered_words(result: Result) -> str:
+    """How the winner was delivered, where not as it was tried: one quantized after training may have needed QAT."""
+    record = result.search
+    trials = record.trials if record else ()
+    winner = next((trial for trial in trials if record and trial.number == record.winner), None)
+    if winner is None or result.chosen in (None, winner.path):
+        return ""
+    return f"delivered as {clean(stage_of(str(result.chosen)), 24).upper()}"
 
 
 def strength_words(trial: Trial) -> str:

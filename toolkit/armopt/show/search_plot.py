@@ -13,7 +13,7 @@ from armopt.core.records import Metric, Result
 from armopt.core.search_record import SearchRecord, Trial
 from armopt.show import figures
 from armopt.show.plot_style import BLUE, GREY, ORANGE, PURPLE, QUIET, RED, Picture, calm, write
-from armopt.show.search import counts
+from armopt.show.search import counts, delivered_words
 from armopt.show.text import clean
 
 # Inches.
@@ -66,7 +66,7 @@ def search_picture(result: Result) -> Picture | None:
         beyond = _draw_trials(axes, shown, across, (low, high))
         _draw_front(axes, shown, across, result.metric)
         _draw_limits(axes, across, least, result.metric)
-        _draw_winner(axes, record, shown, across, result.metric)
+        _draw_winner(axes, result, shown, across)
         _finish(axes, shown, across, (low, high), clean(result.metric.name, 40))
         if beyond:
             words = f"{beyond} beyond the edge {'is' if beyond == 1 else 'are'} drawn on it"
@@ -153,17 +153,20 @@ def _draw_limits(axes: Axes, across: _Across, least: float | None, metric: Metri
         axes.axhline(least, color=ORANGE, linewidth=1.2, linestyle="--", label=words)
 
 
-def _draw_winner(axes: Axes, record: SearchRecord, shown: Sequence[Trial], across: _Across, metric: Metric) -> None:
-    winner = next((trial for trial in shown if trial.number == record.winner), None)
+def _draw_winner(axes: Axes, result: Result, shown: Sequence[Trial], across: _Across) -> None:
+    record, metric = result.search, result.metric
+    winner = next((trial for trial in shown if record and trial.number == record.winner), None)
     if winner is None or winner.metric is None:
         return
     x = across.of(winner) or 0.0
+    delivered = delivered_words(result)
     axes.scatter(
         [x], [winner.metric], s=150, marker="o", facecolors="none", edgecolors=PURPLE, linewidths=1.6, zorder=4
     )
     told = [f"winner: trial {winner.number}", f"{clean(metric.name, 24)} {figures.metric_value(winner.metric)}"]
     told += [figures.size(winner.gz_bytes)] if winner.gz_bytes is not None else []
     told += [figures.milliseconds(winner.latency_ms)] if winner.latency_ms is not None else []
+    told += [delivered] if delivered else []
     places = [across.of(trial) or 0.0 for trial in shown]
     right = x > (min(places) + max(places)) / 2
     axes.annotate(
