@@ -37,10 +37,18 @@ def test_metric_lies_over_latency_with_ways_to_end_apart_the_limits_and_the_winn
     assert len(markers) == 3  # not by colour alone
 
 
-def test_a_winner_that_was_delivered_with_qat_says_so() -> None:
-    result = result_of([trial(0, path="channels/ptq"), trial(1, path="channels/ptq")])
-    assert "delivered" not in texts(drawn(result))
-    assert ", delivered as QAT" in texts(drawn(result.model_copy(update={"chosen": "channels/qat"})))
+@pytest.mark.parametrize("winner", [0, 1, 2])
+def test_a_winner_that_was_delivered_with_qat_says_so_within_the_picture(winner: int) -> None:
+    trials = [trial(n, path="prune/ptq", metric=0.95 + n / 100, latency_ms=1 + n / 2) for n in range(3)]
+    result = result_of(trials, winner=winner)
+    result = result.model_copy(update={"metric": Metric(name="categorical_crossentropy")})
+    for chosen, words in ((None, f"trial {winner}"), ("prune/pqat", f"trial {winner}, delivered as PQAT")):
+        picture = drawn(result.model_copy(update={"chosen": chosen}))
+        with calm():
+            picture.canvas.draw()
+        [named] = [text for text in picture.axes[0].texts if f"winner: {words}\n" in text.get_text()]
+        box = named.get_window_extent()
+        assert box.x0 >= 0 and box.x1 <= picture.bbox.x1 and box.y0 >= 0
 
 
 def test_where_all_are_equally_fast_size_takes_the_place_of_latency() -> None:

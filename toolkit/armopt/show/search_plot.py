@@ -163,17 +163,18 @@ def _draw_winner(axes: Axes, result: Result, shown: Sequence[Trial], across: _Ac
     axes.scatter(
         [x], [winner.metric], s=150, marker="o", facecolors="none", edgecolors=PURPLE, linewidths=1.6, zorder=4
     )
-    told = [f"winner: trial {winner.number}", f"{clean(metric.name, 24)} {figures.metric_value(winner.metric)}"]
+    head = f"winner: trial {winner.number}{', ' if delivered else ''}{delivered}"
+    told = [f"{clean(metric.name, 24)} {figures.metric_value(winner.metric)}"]
     told += [figures.size(winner.gz_bytes)] if winner.gz_bytes is not None else []
     told += [figures.milliseconds(winner.latency_ms)] if winner.latency_ms is not None else []
-    told += [delivered] if delivered else []
     places = [across.of(trial) or 0.0 for trial in shown]
     right = x > (min(places) + max(places)) / 2
     axes.annotate(
-        ", ".join(told),
+        f"{head}\n{', '.join(told)}",
         (x, winner.metric),
-        xytext=(-9 if right else 9, -14 if metric.higher_is_better else 8),  # on the side where no front lies
+        xytext=(-9 if right else 9, -6 if metric.higher_is_better else 6),  # on the side where no front lies
         textcoords="offset points",
+        va="top" if metric.higher_is_better else "bottom",
         ha="right" if right else "left",
         fontsize=8,
         color=PURPLE,
