@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from armopt.core.errors import UsageError
-from armopt.core.events import Event, Note, SearchProgress
+from armopt.core.events import Doing, Event, Note, SearchProgress
 from armopt.core.records import Latency, Measurement, Metric
 from armopt.core.search_record import SearchRecord, Trial
 from armopt.core.target import Target
@@ -242,6 +242,20 @@ def test_progress_counts_every_trial_and_names_the_best_that_was_finished() -> N
     assert counted[-1].best == trial_figures(winners(goal, trials)[0], ACCURACY)
     lines = [event.text for event in told if isinstance(event, Note)]
     assert sorted(lines) == sorted(trial_line(trial, ACCURACY) for trial in trials)
+
+
+def test_a_trained_trial_is_told_of_at_once_and_before_what_lies_on_its_way() -> None:
+    told: list[Event] = []
+    goal = Goal(Target(max_latency_ms=2.0), ACCURACY, 0.95)
+    trials = a_study(goal, widest=0.5, listener=told.append, at_once=1)[0].run(8, None)
+    lines = [event.text for event in told if isinstance(event, (Note, Doing))]
+    for trial in trials:
+        if trial.state == "finished" and trial.on_the_way_of is None:
+            began = lines.index(f"search: trials {trial.number}, trained to the end")
+            assert lines[began + 1] == trial_line(trial, ACCURACY)
+        if trial.on_the_way_of is not None:
+            whole = lines.index(trial_line(trials[trial.on_the_way_of], ACCURACY))
+            assert whole < lines.index(trial_line(trial, ACCURACY))
 
 
 def test_trials_that_time_cut_short_are_told_of_too() -> None:

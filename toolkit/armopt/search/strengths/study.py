@@ -138,35 +138,33 @@ class Study:
 
     def _climb(self, rung: Rung, alive: list[int], done: dict[int, Trial], in_time: Callable[[], bool]) -> list[int]:
         """Evaluate those that are alive at a rung, as far as there is time to train; who goes on."""
-        asks = [Ask(number, done[number].strengths, rung) for number in alive]
-        outcomes: list[tuple[Ask, Outcome]] = []
-        for first in range(0, len(asks), self._at_once):
-            some = asks[first : first + self._at_once]
+        is_last = next_rung(rung, self._rungs) is None
+        compared, open_ones = [], list(alive)
+        for first in range(0, len(alive), self._at_once):
+            some = [Ask(number, done[number].strengths, rung) for number in alive[first : first + self._at_once]]
             if rung != "one-shot" and not in_time():
-                for ask in asks[first:]:
-                    done[ask.number] = done[ask.number].model_copy(update={"reason": _OUT_OF_TIME})
+                for number in alive[first:]:
+                    done[number] = done[number].model_copy(update={"reason": _OUT_OF_TIME})
                 break
             self._listener(Doing(f"search: trials {', '.join(str(ask.number) for ask in some)}, {_WORDS[rung]}"))
-            outcomes += zip(some, self._evaluate(some), strict=True)
-            if next_rung(rung, self._rungs) is None:
-                trained = [ask for ask, outcome in outcomes[first:] if outcome.metric is not None]
+            outcomes = list(zip(some, self._evaluate(some), strict=True))
+            for ask, outcome in outcomes:
+                trial = done[ask.number] = _with_outcome(done[ask.number], outcome, rung, self._goal)
+                if trial.state == "stopped" and trial.metric is not None and trial.gz_bytes is not None:
+                    compared.append(ask.number)
+                    self._seen[rung].append(Standing(ask.number, trial.metric, trial.gz_bytes, trial.known_latency_ms))
+            if is_last:  # told of before what lies on the way, and before the next ones are trained
+                for number in [ask.number for ask in some]:
+                    state = "finished" if number in compared else done[number].state
+                    done[number] = done[number].model_copy(update={"state": state})
+                    open_ones.remove(number)
+                    self._end(done[number])
+                trained = [ask for ask, outcome in outcomes if outcome.metric is not None]
                 self._look_on_the_way(trained, len(self.trials) + len(done), in_time)
-        fresh = []
-        for ask, outcome in outcomes:
-            trial = _with_outcome(done[ask.number], outcome, rung, self._goal)
-            done[ask.number] = trial
-            if trial.state == "stopped" and trial.metric is not None and trial.gz_bytes is not None:
-                fresh.append(ask.number)
-                self._seen[rung].append(Standing(ask.number, trial.metric, trial.gz_bytes, trial.known_latency_ms))
-        if next_rung(rung, self._rungs) is None:
-            going: list[int] = []
-            for number in fresh:
-                done[number] = done[number].model_copy(update={"state": "finished"})
-        else:
-            going = going_on(rung, self._seen[rung], fresh, self._goal.metric)
-            for number in set(fresh) - set(going):
+        going = [] if is_last else going_on(rung, self._seen[rung], compared, self._goal.metric)
+        for number in sorted(set(open_ones) - set(going)):
+            if number in compared:
                 done[number] = done[number].model_copy(update={"reason": f"others were better, {_WORDS[rung]}"})
-        for number in sorted(set(alive) - set(going)):
             self._end(done[number])
         return going
 
