@@ -114,7 +114,7 @@ def test_ctrl_c_ends_it_at_once(host: Host) -> None:
         timer.start()
         with pytest.raises(KeyboardInterrupt):
             connection.run(["sleep", "30"])
-        assert time.monotonic() - started < 10
+        assert time.monotonic() - started < 5
         assert closed(connection)
 
 
@@ -141,7 +141,7 @@ def test_a_silent_command_is_given_up_and_a_slow_one_is_not(host: Host) -> None:
         started = time.monotonic()
         with pytest.raises(LostConnection, match="was silent for 1 s"):
             connection.run(["sleep", "30"], silence_s=1.0)
-        assert time.monotonic() - started < 10
+        assert time.monotonic() - started < 5
         assert closed(connection)
 
 

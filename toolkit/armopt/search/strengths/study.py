@@ -154,9 +154,9 @@ class Study:
                     compared.append(ask.number)
                     self._seen[rung].append(Standing(ask.number, trial.metric, trial.gz_bytes, trial.known_latency_ms))
             if is_last:  # told of before what lies on the way, and before the next ones are trained
-                for number in [ask.number for ask in some]:
-                    state = "finished" if number in compared else done[number].state
-                    done[number] = done[number].model_copy(update={"state": state})
+                for number in (ask.number for ask in some):
+                    if number in compared:
+                        done[number] = done[number].model_copy(update={"state": "finished"})
                     open_ones.remove(number)
                     self._end(done[number])
                 trained = [ask for ask, outcome in outcomes if outcome.metric is not None]
