@@ -79,3 +79,8 @@ class SearchRecord(Record):
     sensitivities: tuple[Sensitivity, ...] = ()
     known_before: int = Field(0, description="trials of earlier searches on the same model, data and device")
     seconds: float = 0.0
+
+    @property
+    def winning_trial(self) -> Trial | None:
+        """The trial whose number is `winner`."""
+        return next((trial for trial in self.trials if trial.number == self.winner), None)

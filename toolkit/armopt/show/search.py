@@ -86,9 +86,7 @@ def counts(record: SearchRecord) -> str:
 
 def delivered_words(result: Result) -> str:
     """How the winner was delivered, where not as it was tried: one quantized after training may have needed QAT."""
-    record = result.search
-    trials = record.trials if record else ()
-    winner = next((trial for trial in trials if record and trial.number == record.winner), None)
+    winner = result.search.winning_trial if result.search else None
     if winner is None or result.chosen in (None, winner.path):
         return ""
     return f"delivered as {clean(stage_of(str(result.chosen)), 24).upper()}"

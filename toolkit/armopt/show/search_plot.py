@@ -154,9 +154,8 @@ def _draw_limits(axes: Axes, across: _Across, least: float | None, metric: Metri
 
 
 def _draw_winner(axes: Axes, result: Result, shown: Sequence[Trial], across: _Across) -> None:
-    record, metric = result.search, result.metric
-    winner = next((trial for trial in shown if record and trial.number == record.winner), None)
-    if winner is None or winner.metric is None:
+    metric, winner = result.metric, result.search.winning_trial if result.search else None
+    if winner is None or winner.metric is None or winner not in shown:
         return
     x = across.of(winner) or 0.0
     delivered = delivered_words(result)
